@@ -77,6 +77,8 @@ func ParseGreeting(payload []byte) (Greeting, error) {
 	var tail []byte
 	if c.left() > 0 {
 		tail = g.parseSecondHalf(&c)
+	} else if g.Capabilities.Has(ClientSecureConnection) {
+		c.fail("scramble, second part", "announced, but the packet ends")
 	}
 	if c.err != nil {
 		return Greeting{}, c.err
@@ -95,8 +97,8 @@ func (g *Greeting) parseSecondHalf(c *cursor) []byte {
 	var tail []byte
 	if g.Capabilities.Has(ClientSecureConnection) {
 		tail = c.take(max(scrambleTail, min(max(scrambleTail+1, n-scrambleHead), c.left())), "scramble, second part")
-		if len(tail) > scrambleTail && tail[len(tail)-1] == 0 {
-			tail = tail[:len(tail)-1]
+		if len(tail) > scrambleTail {
+			tail = tail[:len(tail)-1] // its NUL
 		}
 	}
 	if g.Capabilities.Has(ClientPluginAuth) {

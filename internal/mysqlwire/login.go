@@ -8,6 +8,10 @@ const (
 	oldLoginFixed = 5
 )
 
+// maxAttributes is the most that a server takes of connection attributes, in bytes (sql_authentication.cc,
+// read_client_connect_attrs). Without a bound a packet of 16 MB would become 8 million empty pairs.
+const maxAttributes = 1<<16 - 1
+
 // Login is the client's answer to the greeting. Three packets have this place.
 //
 // HandshakeResponse41, with PROTOCOL_41 (page_protocol_connection_phase_packets_protocol_handshake_response):
@@ -50,7 +54,7 @@ type Login struct {
 	Attributes []Attribute
 	// ZstdLevel is 0 without ZSTD_COMPRESSION_ALGORITHM.
 	ZstdLevel byte
-	// SSLRequest says that the client goes on with TLS: User and everything after it are empty.
+	// SSLRequest says that the client goes on with TLS: User and everything after it are empty. It goes with CLIENT_SSL.
 	SSLRequest bool
 }
 
@@ -129,12 +133,16 @@ func (c *cursor) authResponse(caps Capability) []byte {
 }
 
 func (c *cursor) attributes() []Attribute {
-	list := cursor{packet: c.packet, b: c.b[:c.off], off: c.off}
+	start := c.off
 	all := c.lenencBytes("attributes")
+	if len(all) > maxAttributes {
+		c.off = start
+		c.fail("attributes", "%d bytes, at most %d accepted", len(all), maxAttributes)
+	}
 	if c.err != nil {
 		return nil
 	}
-	list.b, list.off = c.b[:c.off], c.off-len(all)
+	list := cursor{packet: c.packet, b: c.b[:c.off], off: c.off - len(all)}
 	var attributes []Attribute
 	for list.left() > 0 {
 		name := list.lenencBytes("name of an attribute")

@@ -1,0 +1,267 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// mostIdle is how many idle sessions one address of the server can take: a proxy needs a port of its own for each,
+// of some 28,000 that the kernel gives out.
+const mostIdle = 25_000
+
+// mostLogins bounds load b: sessions that have ended hold their ports for a while.
+const mostLogins = 200_000
+
+// readyTimeout bounds the start of a proxy.
+const readyTimeout = 20 * time.Second
+
+// bench is one run of the program.
+type bench struct {
+	settings settings
+	layout   layout
+	limit    int // descriptors of every process
+	dir      string
+	peers    []peer
+	cases    []loadCase
+	ports    *ports
+	server   *answerServer
+	database *database // nil without load e
+	notes    []string
+	results  map[resultKey][]measurement
+	failures map[resultKey][]error
+}
+
+// resultKey names the runs of one peer under one load.
+type resultKey struct{ Case, Peer string }
+
+// newBench finds the peers and starts the servers.
+func newBench(ctx context.Context, s settings, dir string) (*bench, error) {
+	b := &bench{settings: s, dir: dir, ports: newPorts(),
+		results: map[resultKey][]measurement{}, failures: map[resultKey][]error{}}
+	usable, err := usableProcessors()
+	if err != nil {
+		return nil, err
+	}
+	if b.layout, err = chooseLayout(s.layout, usable); err != nil {
+		return nil, err
+	}
+	if b.limit, err = descriptorLimit(); err != nil {
+		return nil, err
+	}
+	if b.cases, err = chooseCases(s.Loads); err != nil {
+		return nil, err
+	}
+	most := min(mostSessions(b.limit)-sessionsSpared, mostIdle)
+	if b.settings.Sessions == 0 || b.settings.Sessions > most {
+		b.settings.Sessions = most
+	}
+	binary, err := b.fairlead(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var absent []error
+	if b.peers, absent, err = findPeers(ctx, s.peers, binary); err != nil {
+		return nil, err
+	}
+	for _, err := range absent {
+		b.notes = append(b.notes, "left out: "+err.Error())
+	}
+	if b.server, err = startAnswerServer(b.ports, len(b.peers), b.layout); err != nil {
+		return nil, err
+	}
+	if err := b.startDatabase(ctx); err != nil {
+		b.close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// sessionsSpared is how many sessions fewer than the limit allows are held idle, for connections on their way out.
+const sessionsSpared = 100
+
+// startDatabase does so when load e is wanted; without the programs it is left out.
+func (b *bench) startDatabase(ctx context.Context) error {
+	isE := func(c loadCase) bool { return c.Load == "e" }
+	if !slices.ContainsFunc(b.cases, isE) {
+		return nil
+	}
+	var err error
+	if b.database, err = startDatabase(ctx, b.ports, b.dir, b.layout); errors.Is(err, errAbsent) {
+		b.cases = slices.DeleteFunc(b.cases, isE)
+		b.notes = append(b.notes, "load e is left out: "+err.Error())
+		return nil
+	}
+	return err
+}
+
+func (b *bench) close() {
+	b.server.stop()
+	if b.database != nil {
+		b.database.process.stop()
+	}
+}
+
+// fairlead gives the binary to measure, built when none was named; none at all when it is not among the peers.
+func (b *bench) fairlead(ctx context.Context) (string, error) {
+	if len(b.settings.peers) > 0 && !slices.Contains(b.settings.peers, ownName) {
+		return "", nil
+	}
+	if b.settings.fairlead != "" {
+		path, err := filepath.Abs(b.settings.fairlead)
+		if err != nil {
+			return "", fmt.Errorf("bench: %w", err)
+		}
+		return path, nil
+	}
+	path := filepath.Join(b.dir, "fairlead")
+	if output, err := exec.CommandContext(ctx, "go", "build", "-o", path, "fairlead").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("bench: go build: %w: %s", err, output)
+	}
+	return path, nil
+}
+
+// measureAll runs every load over every peer in every round. A peer that fails is told of and missing in
+// that place; it ends nothing.
+func (b *bench) measureAll(ctx context.Context) error {
+	for round := range b.settings.Rounds {
+		for i, c := range b.cases {
+			for _, p := range rotate(b.peers, round+i) {
+				key := resultKey{c.Key, p.name}
+				fmt.Fprintf(os.Stderr, "round %d/%d  %-28s %-16s", round+1, b.settings.Rounds, c.Title, p.name)
+				m, err := b.measure(ctx, c, p)
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				if err != nil {
+					b.failures[key] = append(b.failures[key], err)
+					fmt.Fprintln(os.Stderr, " failed:", err)
+					continue
+				}
+				b.results[key] = append(b.results[key], m)
+				fmt.Fprintf(os.Stderr, " %s/s, p50 %s, CPU %s\n",
+					cell(operations, m), cell(latency50, m), cell(cpuMetric(c), m))
+			}
+		}
+	}
+	return nil
+}
+
+// measure starts the peer, puts it under the load and ends it.
+func (b *bench) measure(ctx context.Context, c loadCase, p peer) (measurement, error) {
+	dir, err := os.MkdirTemp(b.dir, p.name+"-")
+	if err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	r, err := b.route(c, p)
+	if err != nil {
+		return nil, err
+	}
+	argv, err := p.command(r, surroundings{dir, len(b.layout.Proxy), b.limit, os.Geteuid() == 0})
+	if err != nil {
+		return nil, err
+	}
+	proxy, err := startProcess(p.name, dir, b.layout.Proxy, argv)
+	if err != nil {
+		return nil, err
+	}
+	defer proxy.stop()
+	ready, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	if err := waitReady(ready, proxy, r); err != nil {
+		return nil, err
+	}
+	pids, err := processTree(proxy.pid())
+	if err != nil {
+		return nil, err
+	}
+	if err := waitQuiet(ready, pids); err != nil {
+		return nil, err
+	}
+	m, err := b.putUnderLoad(ctx, c, r, pids)
+	select {
+	case <-proxy.ended:
+		return nil, proxy.earlyEnd()
+	default:
+		return m, err
+	}
+}
+
+// route gives the peer a free port to listen on and its own address of the server.
+func (b *bench) route(c loadCase, p peer) (route, error) {
+	port, err := b.ports.take()
+	if err != nil {
+		return route{}, err
+	}
+	r := route{Protocol: mysql, Listen: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)}
+	if c.Load == "a" || c.Load == "c" {
+		r.Protocol = plainTCP
+	}
+	if c.Load == "e" {
+		r.Backend = b.database.address
+		return r, nil
+	}
+	number := slices.IndexFunc(b.peers, func(other peer) bool { return other.name == p.name })
+	r.Backend = b.server.address(c.Load, number)
+	return r, nil
+}
+
+// putUnderLoad carries a load out in a process of its own.
+func (b *bench) putUnderLoad(ctx context.Context, c loadCase, r route, pids []int) (measurement, error) {
+	s := b.settings
+	if c.Load == "e" {
+		return runSysbench(ctx, r.Listen, pids, c.Connections, s.Duration, b.layout)
+	}
+	a := assignment{Kind: exchanges, Proxy: r.Listen, Processes: pids, Loops: len(b.layout.Load),
+		Connections: c.Connections, Answer: c.Answer, Sessions: s.Sessions,
+		Warmup: s.Warmup, Duration: s.Duration, Settle: s.Settle}
+	switch c.Load {
+	case "b":
+		a.Kind, a.MaxOperations = logins, mostLogins
+	case "d":
+		a.Kind, a.Connections = idlers, min(c.Connections, s.Sessions)
+	}
+	return b.assign(ctx, a)
+}
+
+// assign hands an assignment to the sub-command "load" and reads its measurement.
+func (b *bench) assign(ctx context.Context, a assignment) (measurement, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.Warmup+a.Duration+a.Settle+2*patience)
+	defer cancel()
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	input, err := json.Marshal(a)
+	if err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	var output, complaint bytes.Buffer
+	cmd := exec.CommandContext(ctx, self, "load")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), &output, &complaint
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if err := startPinned(cmd, b.layout.Load); err != nil {
+		return nil, fmt.Errorf("bench: start the load: %w", err)
+	}
+	if err := cmd.Wait(); err != nil {
+		return nil, fmt.Errorf("bench: load: %w: %s", err, strings.TrimSpace(complaint.String()))
+	}
+	var m measurement
+	if err := json.Unmarshal(output.Bytes(), &m); err != nil {
+		return nil, fmt.Errorf("bench: load: %w", err)
+	}
+	return m, nil
+}

@@ -1,0 +1,7 @@
+//go:build linux
+
+package main
+
+import "io"
+
+func (r report) writeChart(w io.Writer) error { return nil }

@@ -1,0 +1,125 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"math"
+)
+
+// goal is a figure that fairlead has set itself: a bound on its ratio to the peers or, when absolute, on the figure.
+type goal struct {
+	cases    []string
+	figure   metric
+	rivals   []string // the best of these; all rivals when empty
+	absolute bool
+	bound    float64 // of the ratio or the figure: at most, or at least where more is better
+}
+
+var goals = []goal{
+	{cases: []string{"a-64", "a-512"}, figure: cpuPerOperation, bound: 1},
+	{cases: []string{"a-1"}, figure: latency50, bound: 1},
+	{cases: []string{"a-1"}, figure: latency99, bound: 1},
+	{cases: []string{"b"}, figure: cpuPerOperation, bound: 1},
+	{cases: []string{"b"}, figure: operations, bound: 1},
+	{cases: []string{"c-1m", "c-64m"}, figure: cpuPerGB, rivals: []string{haproxyAuto}, bound: 0.6},
+	{cases: []string{"c-1m", "c-64m"}, figure: cpuPerGB, rivals: []string{haproxyForced}, bound: 0.9},
+	{cases: []string{"d"}, figure: memorySettled, absolute: true, bound: 1000},
+	{cases: []string{"d"}, figure: descriptorsPerSession, absolute: true, bound: 2},
+	{cases: []string{"e-1", "e-16", "e-64"}, figure: operations, bound: 1},
+	{cases: []string{"e-1", "e-16", "e-64"}, figure: cpuPerOperation, bound: 1},
+}
+
+// verdict is what became of one goal in one case.
+type verdict struct {
+	Case    string  `json:"case"`
+	Figure  metric  `json:"figure"`
+	Own     float64 `json:"fairlead"`
+	Against string  `json:"against,omitempty"` // the best peer; empty for an absolute goal
+	Theirs  float64 `json:"theirs,omitempty"`
+	// Value is the ratio of the medians, or the figure itself for an absolute goal.
+	Value float64 `json:"value"`
+	// Low and High are the ends of the ratios of the single rounds: how far the rounds agree.
+	Low   float64 `json:"low"`
+	High  float64 `json:"high"`
+	Bound float64 `json:"bound"`
+	Met   bool    `json:"met"`
+}
+
+// judge holds a goal against one case; false when fairlead or all rivals lack the figure.
+func (g goal) judge(c caseResult) (verdict, bool) {
+	own, ok := c.peer(ownName)
+	value, has := own.Median[g.figure]
+	if !ok || !has {
+		return verdict{}, false
+	}
+	v := verdict{Case: c.Key, Figure: g.figure, Own: value, Bound: g.bound, Value: value}
+	if !g.absolute {
+		rival, ok := c.best(g.figure, g.rivals)
+		if !ok {
+			return verdict{}, false
+		}
+		v.Against, v.Theirs = rival.Name, rival.Median[g.figure]
+		v.Value = value / v.Theirs
+		v.Low, v.High = ratioRange(own.Rounds, rival.Rounds, g.figure)
+	} else {
+		v.Low, v.High = ratioRange(own.Rounds, nil, g.figure)
+	}
+	// As printed: two decimals, below which nothing can be told apart.
+	rounded := math.Round(v.Value*100) / 100
+	v.Met = rounded <= g.bound
+	if g.figure.more() {
+		v.Met = rounded >= g.bound
+	}
+	return v, true
+}
+
+// ratioRange gives the ends of the round-by-round ratios, or of the figures themselves without theirs. A round that
+// either side lacks makes the rounds incomparable one by one: then both ends are 0.
+func ratioRange(own, theirs []measurement, figure metric) (low, high float64) {
+	if theirs != nil && len(own) != len(theirs) {
+		return 0, 0
+	}
+	low, high = math.Inf(1), math.Inf(-1)
+	for i, m := range own {
+		value := m[figure]
+		if theirs != nil {
+			value /= theirs[i][figure]
+		}
+		low, high = min(low, value), max(high, value)
+	}
+	if math.IsInf(low, 0) || math.IsInf(high, 0) || math.IsNaN(low+high) {
+		return 0, 0
+	}
+	return low, high
+}
+
+// judgeAll holds every goal against every case it is for.
+func judgeAll(cases []caseResult) []verdict {
+	var verdicts []verdict
+	for _, c := range cases {
+		for _, g := range goals {
+			for _, key := range g.cases {
+				if key != c.Key {
+					continue
+				}
+				if v, ok := g.judge(c); ok {
+					verdicts = append(verdicts, v)
+				}
+			}
+		}
+	}
+	return verdicts
+}
+
+// relation is how a goal's bound is written.
+func (v verdict) relation() string {
+	sign := "≤"
+	if v.Figure.more() {
+		sign = "≥"
+	}
+	if v.Against == "" {
+		return fmt.Sprintf("%s %g", sign, v.Bound)
+	}
+	return fmt.Sprintf("%s %.1f", sign, v.Bound)
+}

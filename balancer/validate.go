@@ -94,7 +94,7 @@ func (f *faults) count(path string, v, low, high int) {
 // wait checks a duration that must end.
 func (f *faults) wait(path string, v time.Duration) {
 	if v == 0 {
-		f.add(path, key(path)+" must not be 0", "write how long to wait at most")
+		f.add(path, key(path)+" must not be 0", "write how long to wait at most, such as \"2s\"")
 		return
 	}
 	f.between(path, v, shortest, longest)
@@ -144,7 +144,7 @@ func oneOf[T ~string](f *faults, path string, v T, known ...T) {
 		}
 		words[i] = string(k)
 	}
-	suggestion := "known: " + strings.Join(words, ", ")
+	suggestion := "known: " + strings.TrimPrefix(strings.Join(words, ", "), ", ")
 	if near := spelling.Nearest(string(v), words); near != "" {
 		suggestion = fmt.Sprintf("did you mean %q?", near)
 	}

@@ -72,8 +72,8 @@ func TestValidate(t *testing.T) {
 		"protocol":       {func(c *Config) { c.Pools[0].Protocol = "http" }, `pool[0].protocol: unknown protocol "http": known: mysql, tcp`},
 		"policy":         {func(c *Config) { c.Pools[0].Policy = "leastconnections" }, `pool[0].policy: unknown policy "leastconnections": did you mean "least-connections"?`},
 		"on down":        {func(c *Config) { c.Pools[0].SessionsOnDown = "cut" }, `pool[0].sessions_on_down: unknown sessions_on_down "cut": known: verify, close, keep`},
-		"no connect":     {func(c *Config) { c.Pools[0].ConnectTimeout = 0 }, `pool[0].connect_timeout: connect_timeout must not be 0: write how long to wait at most`},
-		"no greeting":    {func(c *Config) { c.Pools[0].GreetingTimeout = 0 }, `pool[0].greeting_timeout: greeting_timeout must not be 0: write how long to wait at most`},
+		"no connect":     {func(c *Config) { c.Pools[0].ConnectTimeout = 0 }, `pool[0].connect_timeout: connect_timeout must not be 0: write how long to wait at most, such as "2s"`},
+		"no greeting":    {func(c *Config) { c.Pools[0].GreetingTimeout = 0 }, `pool[0].greeting_timeout: greeting_timeout must not be 0: write how long to wait at most, such as "2s"`},
 		"tcp does not greet": {func(c *Config) {
 			c.Pools[0].Protocol, c.Pools[0].GreetingTimeout = TCP, 0
 		}, ""},

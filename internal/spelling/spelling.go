@@ -8,18 +8,28 @@ const longest = 64
 
 // Nearest returns the candidate that word most probably stands for, or "" when none is near enough. Case,
 // hyphens and underscores do not count; else up to one letter in three may be missing, added, wrong or
-// swapped with its neighbour. Of equally near candidates the first wins.
+// swapped with its neighbour; a word that goes on after the other's end is near too. Of equally near candidates the first wins.
 func Nearest(word string, candidates []string) string {
 	best, least := "", len(word)/3+1
 	if len(word) < 3 {
 		least = 1 // so short a word is near to everything of its length
 	}
 	for _, c := range candidates {
-		if d := distance(fold(word), fold(c)); d < least {
+		d := distance(fold(word), fold(c))
+		if continues(fold(word), fold(c)) {
+			d = min(d, len(word)/3)
+		}
+		if d < least {
 			best, least = c, d
 		}
 	}
 	return best
+}
+
+// continues tells whether one word is the beginning of the other, as warn is of warning.
+func continues(a, b string) bool {
+	const tooShort = 3 // letters that too many words begin with
+	return min(len(a), len(b)) >= tooShort && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a))
 }
 
 // fold removes what people get wrong most often without noticing.

@@ -1,0 +1,135 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+)
+
+// everything gives each key a value that is not its default.
+const everything = `
+[admin]
+listen = ["127.0.0.1:1", "127.0.0.1:2"]
+socket = "/tmp/s"
+[shutdown]
+grace = "1s"
+drain = "0s"
+[log]
+level = "debug"
+format = "json"
+sessions = false
+[engine]
+kind = "goroutines"
+loops = 3
+pipes = 0
+pipe_size = 4096
+[[listener]]
+name = "l"
+bind = ["127.0.0.1:3", "[::1]:3"]
+pool = "p"
+login_timeout = "0s"
+keepalive = "2s"
+max_sessions = 7
+backlog = 8
+[[listener]]
+name = "raw"
+bind = "127.0.0.1:4"
+pool = "raw"
+[[pool]]
+name = "p"
+protocol = "mysql"
+policy = "source-hash"
+connect_timeout = "1s"
+greeting_timeout = "2s"
+setup_timeout = "30s"
+idle_timeout = "4s"
+linger = "5s"
+keepalive = "6s"
+max_sessions = 9
+queue = 10
+queue_timeout = "7s"
+slow_start = "0s"
+sessions_on_down = "keep"
+resolve_interval = "8s"
+source = "10.0.0.1"
+probe = { type = "mysql", interval = "9s", fast_interval = "1s", timeout = "2s", rise = 3, fall = 4, http = "http://{host}:8030/api/health", http_user = "u", http_password_file = "/h", bootstrap = true, leader_from_metrics = true, user = "m", password_file = "/p", query = "select 1", expect = "", tls = "skip-verify", source = "10.0.0.2" }
+backend = [
+  { address = "fe1:9030", name = "one", weight = 2, max_sessions = 11, backup = true, role = "leader", expand = true },
+  { address = "fe2:9030", weight = 0 },
+]
+[[pool]]
+name = "raw"
+protocol = "tcp"
+[[pool.backend]]
+address = "10.0.0.9:1"
+`
+
+func TestEveryKeyArrives(t *testing.T) {
+	f, err := parse("config.toml", []byte(everything), fixed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	probe := f.Probes["p"]
+	if probe.Expect == nil || *probe.Expect != "" {
+		t.Errorf("expect is %v", probe.Expect)
+	}
+	probe.Expect = nil
+	for _, c := range []struct {
+		what string
+		got  any
+		want string
+	}{
+		{"admin", f.Admin, "{Listen:[127.0.0.1:1 127.0.0.1:2] Socket:/tmp/s}"},
+		{"shutdown", f.Shutdown, "{Grace:1s Drain:0s}"},
+		{"log", f.Log, "{Level:DEBUG Format:json Sessions:false}"},
+		{"engine", f.Balancer.Engine, "{Kind:goroutines Loops:3 Pipes:0 PipeSize:4096}"},
+		{"listener", f.Balancer.Listeners[0], "{Name:l Bind:[127.0.0.1:3 [::1]:3] Pool:p LoginTimeout:0s Keepalive:2s MaxSessions:7 Backlog:8}"},
+		{"raw listener", f.Balancer.Listeners[1], "{Name:raw Bind:[127.0.0.1:4] Pool:raw LoginTimeout:0s Keepalive:1m0s MaxSessions:0 Backlog:4096}"},
+		{"pool", f.Balancer.Pools[0], "{Name:p Protocol:mysql Policy:source-hash ConnectTimeout:1s GreetingTimeout:2s SetupTimeout:30s IdleTimeout:4s Linger:5s Keepalive:6s MaxSessions:9 Queue:10 QueueTimeout:7s SlowStart:0s SessionsOnDown:keep ResolveInterval:8s Source:10.0.0.1 Backends:[{Address:fe1:9030 Name:one Weight:2 MaxSessions:11 Backup:true Role:leader Expand:true} {Address:fe2:9030 Name: Weight:0 MaxSessions:0 Backup:false Role: Expand:false}]}"},
+		{"probe", probe, "{Type:mysql Interval:9s FastInterval:1s Timeout:2s Rise:3 Fall:4 HTTP:http://{host}:8030/api/health HTTPUser:u HTTPPasswordFile:/h Bootstrap:true LeaderFromMetrics:true User:m PasswordFile:/p Query:select 1 Expect:<nil> TLS:skip-verify Source:10.0.0.2}"},
+		{"raw probe", f.Probes["raw"].Type, "tcp"},
+	} {
+		if got := fmt.Sprintf("%+v", c.got); got != c.want {
+			t.Errorf("%s:\n got %s\nwant %s", c.what, got, c.want)
+		}
+	}
+}
+
+// TestSmallIntervals: a short interval alone shortens fast_interval's default too.
+func TestSmallIntervals(t *testing.T) {
+	f, err := parse("config.toml", []byte(withProbe(`interval = "100ms"`)), fixed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := f.Probes["fe"].FastInterval; got != 100*time.Millisecond {
+		t.Errorf("fast_interval is %v", got)
+	}
+}
+
+func TestLogLevels(t *testing.T) {
+	for text, want := range map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError} {
+		f, err := parse("config.toml", fmt.Appendf(nil, "%s[log]\nlevel = %q\n", minimal, text), fixed)
+		if err != nil || f.Log.Level != want {
+			t.Errorf("%s: %v, %v", text, f, err)
+		}
+	}
+}
+
+func TestGuessDuration(t *testing.T) {
+	for text, want := range map[string]string{
+		"2": "2s", "1.5": "1.5s", "2 s": "2s", "2 sec": "2s", "10 minutes": "10m", "1 Day": "24h", "0.5d": "12h", "500 millis": "500ms",
+		"1m 30s": "1m30s", "-1": "-1s", "soon": "", "2 parsecs": "", "": "",
+	} {
+		got, ok := guessDuration(text)
+		if !ok {
+			got = ""
+		}
+		if got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+		if _, err := time.ParseDuration(got); got != "" && err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}

@@ -1,0 +1,72 @@
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"fairlead/balancer"
+	"fairlead/probe"
+)
+
+// Defaults is what each key means that a file leaves out. Names, addresses and references have none.
+type Defaults struct {
+	Admin    Admin
+	Shutdown Shutdown
+	Log      Log
+	Engine   balancer.EngineConfig
+	Listener balancer.ListenerConfig
+	Pool     balancer.PoolConfig
+	Backend  balancer.BackendConfig
+	Probe    probe.Config
+}
+
+// Default returns the defaults.
+func Default() Defaults {
+	return Defaults{
+		Admin: Admin{
+			Listen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:9090")},
+			Socket: "/run/fairlead/fairlead.sock",
+		},
+		Shutdown: Shutdown{
+			Grace: 5 * time.Second, // two failed checks of a keepalived that looks every 2 s
+			Drain: time.Minute,
+		},
+		Log: Log{Level: slog.LevelInfo, Format: "text", Sessions: true},
+		Engine: balancer.EngineConfig{
+			Kind:     "auto",
+			Loops:    0,
+			Pipes:    128,     // with the next line at most 32 MiB of kernel memory a loop
+			PipeSize: 1 << 18, // more gains nothing in throughput
+		},
+		Listener: balancer.ListenerConfig{
+			LoginTimeout: 10 * time.Second, // MySQL's own connect_timeout
+			Keepalive:    time.Minute,
+			Backlog:      4096, // the kernel's usual net.core.somaxconn, which caps it
+		},
+		Pool: balancer.PoolConfig{
+			Protocol:        balancer.MySQL,
+			Policy:          balancer.LeastConnections,
+			ConnectTimeout:  2 * time.Second, // outlasts one lost SYN, which is sent again after 1 s
+			GreetingTimeout: 3 * time.Second, // outlasts a pause of a busy server's garbage collection
+			SetupTimeout:    10 * time.Second,
+			IdleTimeout:     0, // long queries are silent for minutes
+			Linger:          30 * time.Second,
+			Keepalive:       time.Minute,
+			Queue:           1000,
+			QueueTimeout:    5 * time.Second,
+			SlowStart:       30 * time.Second, // a server that has just started has cold caches
+			SessionsOnDown:  balancer.Verify,
+			ResolveInterval: 10 * time.Second,
+		},
+		Backend: balancer.BackendConfig{Weight: 1},
+		Probe: probe.Config{
+			Type:         probe.TypeMySQL,
+			Interval:     probe.DefaultInterval,
+			FastInterval: probe.DefaultFastInterval,
+			Timeout:      probe.DefaultTimeout,
+			Rise:         probe.DefaultRise,
+			Fall:         probe.DefaultFall,
+		},
+	}
+}

@@ -1,0 +1,116 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"os"
+	"time"
+
+	sockaddr "github.com/hashicorp/go-sockaddr"
+
+	"fairlead/balancer"
+	"fairlead/probe"
+)
+
+// File is a configuration without an error.
+type File struct {
+	// Name is the file's name as given to Load or Parse.
+	Name     string
+	Admin    Admin
+	Shutdown Shutdown
+	Log      Log
+	Balancer balancer.Config
+	// Probes holds how each pool's backends are probed, by the pool's name.
+	Probes map[string]probe.Config
+	// Warnings tells what is allowed but probably not meant, in the order of the lines.
+	Warnings []Problem
+
+	listen []ListenAddress
+}
+
+// Admin is where status and metrics are read and commands are given.
+type Admin struct {
+	// Listen has the addresses of the status page and the metrics; none means that neither is served.
+	Listen []netip.AddrPort
+	// Socket is the path of the control socket; empty means none.
+	Socket string
+}
+
+// Shutdown bounds the steps of an orderly end.
+type Shutdown struct {
+	// Grace is the time between telling that this balancer is not ready and closing the listeners; 0 closes them at once.
+	Grace time.Duration
+	// Drain is the time that sessions get to finish after that; 0 cuts them at once.
+	Drain time.Duration
+}
+
+// Log says what is logged, and how.
+type Log struct {
+	// Level is the least level that is logged.
+	Level slog.Level
+	// Format is "text" or "json".
+	Format string
+	// Sessions adds a line at the end of each session.
+	Sessions bool
+}
+
+// ListenAddress is an address that the file asks to listen on.
+type ListenAddress struct {
+	// Owner is what listens there: "admin", or "listener" and its name in quotes.
+	Owner   string
+	Address netip.AddrPort
+	// File and Line tell where the address stands.
+	File string
+	Line int
+}
+
+// Failed makes the error of listening on the address into one that names file and line; it wraps err.
+func (l ListenAddress) Failed(err error) error {
+	return fmt.Errorf("%s:%d: %s can't listen on %v: %w", l.File, l.Line, l.Owner, l.Address, err)
+}
+
+// ListenAddresses returns all addresses to listen on, admin's first, so that the caller can find out whether they are free.
+func (f *File) ListenAddresses() []ListenAddress { return f.listen }
+
+// Load reads and checks a file, and the files that it names: passwords must be readable. A file that is not there
+// wraps fs.ErrNotExist; one with faults is an Errors.
+func Load(path string) (*File, error) {
+	data, err := read(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("config: %w: copy config.toml.example to %s and change it, or name another file with --config", err, path)
+	case err != nil:
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	return parse(path, data, host{interfaces: sockaddr.GetAllInterfaces, stat: stat})
+}
+
+// Parse checks a text that has the given name in messages. Of the machine it looks at the network interfaces, for
+// templates, and at no file.
+func Parse(name string, data []byte) (*File, error) {
+	return parse(name, data, host{interfaces: sockaddr.GetAllInterfaces})
+}
+
+// read reads a file, but no more of it than what parse refuses as too long.
+func read(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxSize+1))
+}
+
+// stat opens a file, to see whether it can be read, and tells about it.
+func stat(name string) (os.FileInfo, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Stat()
+}

@@ -1,0 +1,150 @@
+package splice
+
+import (
+	"io"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// conn is one socket of a set-up. After the join its descriptor belongs to the session's halves.
+type conn struct {
+	s      *session
+	remote netip.AddrPort
+	fd     int32
+	slot   uint32
+
+	open     bool
+	readable bool // may have something
+	writable bool // has taken everything so far
+	hup      bool // the peer's end has been announced
+	broken   bool // an error or both directions' end has been announced
+	armed    bool // watched for room to write
+}
+
+// newConn takes charge of a socket; on an error it is closed.
+func (c *coroutine) newConn(fd int32, remote netip.AddrPort, events uint32) (*conn, error) {
+	made := &conn{s: c.s, fd: fd, remote: remote, open: true}
+	slot, errno := c.s.loop.watch(fd, c.s, made, events)
+	if errno != 0 {
+		closeFD(fd)
+		return nil, errno
+	}
+	made.slot = slot
+	c.conns = append(c.conns, made)
+	return made, nil
+}
+
+// note remembers what an epoll event said.
+func (c *conn) note(events uint32) {
+	if events&(unix.EPOLLIN|ended) != 0 {
+		c.readable = true
+	}
+	if events&ended != 0 {
+		c.hup = true
+	}
+	if events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		c.broken = true
+	}
+	if events&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		c.writable = true
+	}
+}
+
+// tryRead reads what there is; ok is false when there is nothing.
+func (c *conn) tryRead(p []byte) (n int, err error, ok bool) {
+	if !c.open {
+		return 0, syscall.EBADF, true
+	}
+	if !c.readable {
+		return 0, nil, false
+	}
+	n, errno := receive(c.fd, p)
+	switch {
+	case errno == unix.EAGAIN:
+		c.readable = false
+		return 0, nil, false
+	case errno != 0:
+		return 0, errno, true
+	case n == 0:
+		return 0, io.EOF, true
+	}
+	if n < len(p) && !c.hup {
+		c.readable = false
+	}
+	return n, nil, true
+}
+
+func (c *conn) Read(p []byte, deadline time.Time) (int, error) {
+	for {
+		if n, err, ok := c.tryRead(p); ok {
+			return n, err
+		}
+		if err := c.s.wait(c, deadline); err != nil && !c.readable {
+			return 0, err
+		}
+	}
+}
+
+func (c *conn) Write(p []byte, deadline time.Time) error {
+	for c.open {
+		n, errno := send(c.fd, p)
+		if errno != 0 && errno != unix.EAGAIN {
+			return errno
+		}
+		if errno == 0 {
+			p = p[n:]
+		}
+		if len(p) == 0 {
+			return nil
+		}
+		if errno == 0 {
+			continue
+		}
+		c.writable = false
+		if !c.armed {
+			c.armed = true
+			c.s.loop.control(unix.EPOLL_CTL_MOD, c.fd, c.slot, serverEvents)
+		}
+		for !c.writable {
+			if err := c.s.wait(c, deadline); err != nil && !c.writable {
+				return err
+			}
+		}
+	}
+	return syscall.EBADF
+}
+
+func (c *conn) Pending() bool { return c.open && c.readable }
+
+func (c *conn) Remote() netip.AddrPort { return c.remote }
+
+func (c *conn) Local() netip.AddrPort {
+	if !c.open {
+		return netip.AddrPort{}
+	}
+	return localAddress(c.fd)
+}
+
+func (c *conn) Close() {
+	if c.release() {
+		closeFD(c.fd)
+	}
+}
+
+func (c *conn) Abort() {
+	if c.release() {
+		resetFD(c.fd)
+	}
+}
+
+func (c *conn) release() bool {
+	if !c.open {
+		return false
+	}
+	c.open = false
+	c.s.loop.forget(c.slot)
+	return true
+}

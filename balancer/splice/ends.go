@@ -1,0 +1,21 @@
+package splice
+
+// The two halves of a session, and its two sides: half client reads from the client, half server from the server.
+const (
+	client = iota
+	server
+)
+
+// mustReset tells whether a side is closed with RST: when the other side broke, and when the client might take a close
+// for the orderly end of what it was reading. A server gets a FIN where it can: FEs log a stack trace for a reset.
+func mustReset(side int, end End, quiet bool) bool {
+	switch end {
+	case ClientReset, ClientDead:
+		return side == server
+	case ServerReset, ServerDead, LingerTimeout, Unproven, Drained, Killed, BackendDown:
+		return side == client
+	case IdleTimeout:
+		return side == client && !quiet
+	}
+	return false
+}

@@ -1,0 +1,346 @@
+package splice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// goroutines is the portable engine: package net, one goroutine for a set-up, two for a joined session.
+type goroutines struct {
+	running  sync.WaitGroup
+	panicked func(any, []byte)
+	mu       struct {
+		sync.Mutex
+		links  map[*link]struct{}
+		closed bool
+	}
+}
+
+func newGoroutines(o Options) Engine {
+	e := &goroutines{panicked: o.Panicked}
+	e.mu.links = map[*link]struct{}{}
+	return e
+}
+
+func (e *goroutines) Sessions() []int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return []int{len(e.mu.links)}
+}
+
+func (e *goroutines) Close() {
+	e.mu.Lock()
+	e.mu.closed = true
+	for l := range e.mu.links {
+		l.Cut(Drained)
+	}
+	e.mu.Unlock()
+	e.running.Wait()
+}
+
+// netAcceptor accepts for the portable engine.
+type netAcceptor struct {
+	engine   *goroutines
+	listener *net.TCPListener
+	setup    Setup
+	trouble  func(error)
+	done     chan struct{}
+	closing  context.CancelFunc
+	over     context.Context
+}
+
+func (e *goroutines) Listen(o ListenOptions, setup Setup) (Acceptor, error) {
+	listener, err := netListen(o)
+	if err != nil {
+		return nil, fmt.Errorf("splice: %w", err)
+	}
+	a := &netAcceptor{engine: e, listener: listener, setup: setup, trouble: o.Trouble, done: make(chan struct{})}
+	a.over, a.closing = context.WithCancel(context.Background())
+	go a.run()
+	return a, nil
+}
+
+func netListen(o ListenOptions) (*net.TCPListener, error) {
+	var (
+		l   net.Listener
+		err error
+	)
+	if o.File != nil {
+		l, err = net.FileListener(o.File)
+	} else {
+		config := net.ListenConfig{KeepAlive: -1}
+		if o.Keepalive > 0 {
+			config.KeepAlive = o.Keepalive
+		}
+		if o.FreeBind {
+			config.Control = freeBind
+		}
+		network := "tcp"
+		if o.Address.Addr().Is4() {
+			network = "tcp4"
+		} else if !o.Address.Addr().IsUnspecified() {
+			network = "tcp6"
+		}
+		l, err = config.Listen(context.Background(), network, o.Address.String())
+	}
+	if err != nil {
+		return nil, err
+	}
+	listener, ok := l.(*net.TCPListener)
+	if !ok {
+		l.Close()
+		return nil, fmt.Errorf("inherited listener %s is no TCP socket", o.Address)
+	}
+	return listener, nil
+}
+
+func (a *netAcceptor) run() {
+	defer close(a.done)
+	var pause time.Duration
+	for {
+		c, err := a.listener.AcceptTCP()
+		switch {
+		case err == nil:
+			if pause > 0 && a.trouble != nil {
+				a.trouble(nil)
+			}
+			pause = 0
+			a.engine.begin(c, a.setup)
+		case errors.Is(err, net.ErrClosed):
+			return
+		case !errors.Is(err, syscall.ECONNABORTED):
+			if pause == 0 && a.trouble != nil {
+				a.trouble(err)
+			}
+			pause = min(max(2*pause, 10*time.Millisecond), time.Second)
+			select {
+			case <-time.After(pause):
+			case <-a.over.Done():
+				return
+			}
+		}
+	}
+}
+
+func (a *netAcceptor) Address() netip.AddrPort {
+	return plain(a.listener.Addr().(*net.TCPAddr).AddrPort())
+}
+
+func (a *netAcceptor) File() (*os.File, error) { return a.listener.File() }
+
+func (a *netAcceptor) Close() {
+	a.closing()
+	a.listener.Close()
+	<-a.done
+}
+
+// link is one session of the portable engine.
+type link struct {
+	engine *goroutines
+	client *netConn
+	conns  []*netConn
+	wake   chan struct{}
+	over   context.Context // done once the session is cut
+	cancel context.CancelFunc
+	joint  *Joint
+
+	mu struct {
+		sync.Mutex
+		end    End
+		server *net.TCPConn // of the joined session
+	}
+}
+
+func (e *goroutines) begin(c *net.TCPConn, setup Setup) {
+	l := &link{engine: e, wake: make(chan struct{}, 1)}
+	l.over, l.cancel = context.WithCancel(context.Background())
+	l.client = &netConn{link: l, tcp: c}
+	l.conns = []*netConn{l.client}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.mu.closed {
+		c.Close()
+		return
+	}
+	e.mu.links[l] = struct{}{}
+	e.running.Add(1)
+	go l.run(setup)
+}
+
+func (l *link) run(setup Setup) {
+	defer l.engine.running.Done()
+	defer l.cancel()
+	l.prepare(setup)
+	if l.joint == nil {
+		for _, c := range l.conns {
+			c.Close()
+		}
+		l.leave()
+		return
+	}
+	server := l.joint.Server.(*netConn)
+	for _, c := range l.conns {
+		if c != l.client && c != server {
+			c.Close()
+		}
+	}
+	end := newRelay(l, server).run()
+	l.leave()
+	l.joint.Owner.Ended(end)
+}
+
+func (l *link) prepare(setup Setup) {
+	if panicked := l.engine.panicked; panicked != nil {
+		defer func() {
+			if value := recover(); value != nil {
+				l.joint = nil
+				panicked(value, debug.Stack())
+			}
+		}()
+	}
+	setup(l)
+}
+
+func (l *link) leave() {
+	l.engine.mu.Lock()
+	delete(l.engine.mu.links, l)
+	l.engine.mu.Unlock()
+}
+
+func (l *link) Client() Conn { return l.client }
+
+func (l *link) WatchClient(bool) {}
+
+func (l *link) Dial(to netip.AddrPort, from netip.Addr, deadline time.Time) (Conn, error) {
+	dialer := net.Dialer{Deadline: deadline, KeepAlive: -1}
+	if from.IsValid() {
+		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
+	}
+	c, err := dialer.DialContext(l.over, "tcp", to.String())
+	if err != nil {
+		return nil, l.reason(err)
+	}
+	made := &netConn{link: l, tcp: c.(*net.TCPConn)}
+	l.conns = append(l.conns, made)
+	return made, nil
+}
+
+func (l *link) Park(deadline time.Time) error {
+	var timeout <-chan time.Time
+	if !deadline.IsZero() {
+		timer := time.NewTimer(time.Until(deadline))
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	select {
+	case <-l.wake:
+		return nil
+	case <-l.over.Done():
+		return ErrCut
+	case <-timeout:
+		return ErrTimeout
+	}
+}
+
+func (l *link) Wake() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *link) Join(joint Joint) { l.joint = &joint }
+
+// Cut makes every wait of the session end: those of a set-up by its context and the connections' deadlines.
+func (l *link) Cut(end End) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mu.end == Unfinished {
+		l.mu.end = end
+		l.cancel()
+	}
+}
+
+func (l *link) Keepalive(k Keepalive) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mu.server != nil {
+		netKeepalive(l.mu.server, k)
+	}
+}
+
+// netKeepalive leaves out UserTimeout, which package net does not know.
+func netKeepalive(c *net.TCPConn, k Keepalive) {
+	_ = c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: k.Idle > 0, Idle: k.Idle, Interval: k.Interval, Count: k.Count})
+}
+
+// reason turns an error of package net into one of this package's, where it has one.
+func (l *link) reason(err error) error {
+	switch {
+	case err == nil || err == io.EOF:
+		return err
+	case l.over.Err() != nil:
+		return ErrCut
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		return ErrTimeout
+	}
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() && !errors.Is(err, syscall.ETIMEDOUT) {
+		return ErrTimeout
+	}
+	return err
+}
+
+// netConn is one socket of a set-up.
+type netConn struct {
+	link *link
+	tcp  *net.TCPConn
+}
+
+func (c *netConn) Read(p []byte, deadline time.Time) (int, error) {
+	stop := c.until(deadline)
+	defer stop()
+	n, err := c.tcp.Read(p)
+	if n > 0 {
+		return n, nil
+	}
+	return 0, c.link.reason(err)
+}
+
+func (c *netConn) Write(p []byte, deadline time.Time) error {
+	stop := c.until(deadline)
+	defer stop()
+	_, err := c.tcp.Write(p)
+	return c.link.reason(err)
+}
+
+// until sets a deadline that a cut brings forward.
+func (c *netConn) until(deadline time.Time) (stop func() bool) {
+	_ = c.tcp.SetDeadline(deadline)
+	return context.AfterFunc(c.link.over, func() { _ = c.tcp.SetDeadline(past) })
+}
+
+// past is a deadline that has always been over.
+var past = time.Unix(1, 0)
+
+func (c *netConn) Pending() bool { return arrived(c.tcp) }
+
+func (c *netConn) Remote() netip.AddrPort { return plain(c.tcp.RemoteAddr().(*net.TCPAddr).AddrPort()) }
+func (c *netConn) Local() netip.AddrPort  { return plain(c.tcp.LocalAddr().(*net.TCPAddr).AddrPort()) }
+func (c *netConn) Close()                 { c.tcp.Close() }
+
+func (c *netConn) Abort() {
+	_ = c.tcp.SetLinger(0)
+	c.tcp.Close()
+}
+
+func plain(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }

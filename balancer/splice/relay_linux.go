@@ -1,0 +1,322 @@
+package splice
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+type state uint8
+
+const (
+	settingUp state = iota
+	joined
+	over
+)
+
+// half is one direction of a joined session: bytes read from src are written to dst.
+type half struct {
+	src, dst int32
+	slot     uint32  // of src
+	pipe     *pipe   // borrowed while splicing
+	lent     *buffer // holds bytes that were copied and are not yet written:
+	from, to int32   // these
+	moved    uint64
+	told     uint64 // of moved, what the owner knows
+
+	readable  bool // src may have something
+	hup       bool // src has announced its end: read until it comes, for a short read proves nothing any more
+	bulk      bool // the last read filled the buffer: splice
+	eof       bool // src has finished
+	shut      bool // and dst knows
+	postponed bool // the turn was over before the data was
+	armed     bool // dst is watched for room to write
+}
+
+// session is all that is left of a connection once it is set up.
+type session struct {
+	loop      *loop
+	setup     *coroutine // until the join
+	owner     Owner
+	halves    [2]half
+	keepalive *Keepalive // to be applied to the server's socket
+	idle      int64
+	linger    int64
+	active    int64 // when bytes last moved
+	deadline  int64 // of the set-up's present wait
+	proof     int64 // when the turns must have been taken
+	timer     int32 // position in the loop's heap, plus one
+	dirty     int32 // position among the loop's dirty, plus one
+	state     state
+	first     int8 // the side that finished first
+	last      int8 // the half that moved last, while turns are counted
+	turns     int8 // still to be taken before proof
+	queued    bool // in the loop's again
+}
+
+// advance does what an epoll event calls for.
+func (l *loop) advance(s *session, e *unix.EpollEvent) {
+	k := client
+	if s.halves[server].slot == uint32(e.Fd) {
+		k = server
+	}
+	in, out := &s.halves[k], &s.halves[1-k]
+	if e.Events&ended != 0 {
+		in.hup = true // this edge comes once, maybe together with the last data
+	}
+	if e.Events&unix.EPOLLERR != 0 && in.eof {
+		l.finish(s, broken(k, socketError(in.src))) // nobody will read there any more, so ask
+		return
+	}
+	if e.Events&(unix.EPOLLIN|ended) != 0 && !in.eof {
+		in.readable = true
+		l.settle(s, l.carry(s, k))
+	}
+	if s.state == joined && e.Events&(unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP) != 0 && out.pending() {
+		l.settle(s, l.carry(s, 1-k))
+	}
+}
+
+func (h *half) pending() bool { return h.lent != nil || h.pipe != nil && h.pipe.held > 0 }
+
+// carry moves what there is from src to dst until one of them would block or the turn is over. The session's end is
+// Unfinished unless it broke.
+func (l *loop) carry(s *session, k int) End {
+	h := &s.halves[k]
+	for budget := turn; ; {
+		switch errno := l.flush(h); {
+		case errno == unix.EAGAIN:
+			l.awaitRoom(s, k)
+			return Unfinished
+		case errno != 0:
+			return broken(1-k, errno)
+		case h.eof:
+			l.passOnEnd(s, k)
+			return Unfinished
+		case !h.readable:
+			l.returnPipe(h)
+			return Unfinished
+		case budget <= 0:
+			l.postpone(s, h)
+			return Unfinished
+		}
+		n, errno := l.take(h)
+		switch {
+		case errno == unix.EAGAIN:
+			h.readable, h.bulk = false, false
+		case errno != 0:
+			return broken(k, errno)
+		case n == 0:
+			h.eof = true
+		default:
+			budget -= n
+			h.moved += uint64(n)
+			s.active = l.now
+			l.soil(s)
+			if s.turns > 0 && int(s.last) != k {
+				s.last = int8(k)
+				s.turns--
+			}
+		}
+	}
+}
+
+// flush writes what was taken and is still held.
+func (l *loop) flush(h *half) syscall.Errno {
+	for h.pipe != nil && h.pipe.held > 0 {
+		n, errno := splice(h.pipe.read, h.dst, h.pipe.held)
+		if errno != 0 {
+			return errno
+		}
+		h.pipe.held -= n
+	}
+	for h.lent != nil {
+		n, errno := send(h.dst, h.lent[h.from:h.to])
+		if errno != 0 {
+			return errno
+		}
+		if h.from += int32(n); h.from == h.to {
+			l.returnBuffer(h)
+		}
+	}
+	return 0
+}
+
+// take reads from src: into a pipe when there is much, else into the loop's buffer, which is written to dst at once. n is
+// 0 at the end.
+func (l *loop) take(h *half) (n int, errno syscall.Errno) {
+	if h.bulk && h.pipe == nil {
+		h.pipe = l.pipes.borrow(l.now)
+	}
+	if h.pipe != nil {
+		n, errno = splice(h.src, h.pipe.write, l.pipes.size)
+		if errno == unix.EINVAL || errno == unix.ENOSYS {
+			l.returnPipe(h)
+			l.pipes.close() // this kernel or this socket can't: copy from now on
+			return l.copy(h)
+		}
+		if errno == 0 {
+			h.pipe.held = n
+		}
+		return n, errno
+	}
+	return l.copy(h)
+}
+
+func (l *loop) copy(h *half) (n int, errno syscall.Errno) {
+	n, errno = receive(h.src, l.buffer[:])
+	if errno != 0 || n == 0 {
+		return n, errno
+	}
+	h.bulk = n == len(l.buffer)
+	if !h.bulk && !h.hup {
+		h.readable = false // a short read means drained: the next edge will tell
+	}
+	sent, errno := send(h.dst, l.buffer[:n])
+	if errno != 0 {
+		sent = 0 // flush meets the error again, and knows whose it is
+	}
+	if sent < n {
+		h.lent, h.from, h.to = l.buffer, int32(sent), int32(n)
+		l.buffer = l.takeBuffer()
+	}
+	return n, 0
+}
+
+// passOnEnd tells dst that src has finished. When both have, there is nothing to tell: the session is closed.
+func (l *loop) passOnEnd(s *session, k int) {
+	h, other := &s.halves[k], &s.halves[1-k]
+	l.returnPipe(h)
+	if h.shut {
+		return
+	}
+	h.shut = true
+	if !other.eof {
+		s.first = int8(k)
+	}
+	if other.shut {
+		return
+	}
+	shutdownWrite(h.dst)
+	s.active = l.now
+	l.arm(s)
+}
+
+// settle closes the session if it is over.
+func (l *loop) settle(s *session, end End) {
+	switch {
+	case s.state != joined:
+	case end != Unfinished:
+		l.finish(s, end)
+	case s.halves[client].shut && s.halves[server].shut:
+		l.finish(s, ClientClosed+End(s.first))
+	}
+}
+
+// postpone puts a session with more to move behind the others.
+func (l *loop) postpone(s *session, h *half) {
+	h.postponed = true
+	if !s.queued {
+		s.queued = true
+		l.again = append(l.again, s)
+	}
+}
+
+// awaitRoom has the loop told when dst can take more. A server's socket has that from its connect on.
+func (l *loop) awaitRoom(s *session, k int) {
+	h := &s.halves[k]
+	if !h.armed {
+		h.armed = true
+		l.control(unix.EPOLL_CTL_MOD, h.dst, s.halves[1-k].slot, serverEvents)
+	}
+}
+
+// due is when the session is to be looked at, and how it ends if nothing has moved until then.
+func (s *session) due() (int64, End) {
+	if s.state == settingUp {
+		return s.deadline, Unfinished
+	}
+	when, end := never, Unfinished
+	if s.idle > 0 {
+		when, end = s.active+s.idle, IdleTimeout
+	}
+	half := s.halves[client].shut || s.halves[server].shut
+	if half && s.linger > 0 && s.active+s.linger < when {
+		when, end = s.active+s.linger, LingerTimeout
+	}
+	if s.turns > 0 && s.proof < when {
+		when, end = s.proof, Unproven
+	}
+	return when, end
+}
+
+func (l *loop) arm(s *session) {
+	when, _ := s.due()
+	l.timers.set(s, when)
+}
+
+// finish closes both sockets, in the way that fits the end, and tells the owner.
+func (l *loop) finish(s *session, end End) {
+	if s.state != joined {
+		return
+	}
+	s.state = over
+	quiet := !s.halves[client].pending() && !s.halves[server].pending()
+	for k := range s.halves {
+		h := &s.halves[k]
+		l.returnPipe(h)
+		l.returnBuffer(h)
+		l.forget(h.slot)
+		if mustReset(k, end, quiet) {
+			resetFD(h.src)
+		} else {
+			closeFD(h.src)
+		}
+	}
+	l.timers.remove(s)
+	l.clean(s)
+	l.sessions.Add(-1)
+	s.publish()
+	s.owner.Ended(end)
+}
+
+// broken is the end of a session in which a system call on that side's socket failed.
+func broken(side int, errno syscall.Errno) End {
+	switch errno {
+	case unix.ETIMEDOUT, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EHOSTDOWN, unix.ENETDOWN:
+		return ClientDead + End(side)
+	}
+	return ClientReset + End(side)
+}
+
+func (s *session) publish() {
+	up, down := &s.halves[client], &s.halves[server]
+	if up.moved == up.told && down.moved == down.told {
+		return
+	}
+	s.owner.Moved(up.moved-up.told, down.moved-down.told)
+	up.told, down.told = up.moved, down.moved
+}
+
+func (l *loop) returnPipe(h *half) {
+	if h.pipe != nil {
+		l.pipes.giveBack(h.pipe)
+		h.pipe = nil
+	}
+}
+
+func (l *loop) takeBuffer() *buffer {
+	if n := len(l.spare); n > 0 {
+		b := l.spare[n-1]
+		l.spare = l.spare[:n-1]
+		return b
+	}
+	return new(buffer)
+}
+
+func (l *loop) returnBuffer(h *half) {
+	if h.lent != nil && len(l.spare) < spareBuffers {
+		l.spare = append(l.spare, h.lent)
+	}
+	h.lent = nil
+}

@@ -1,0 +1,260 @@
+package splice
+
+import (
+	"iter"
+	"net/netip"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// coroutine runs set-ups, one after the other, on its loop: iter.Pull suspends one wherever it waits, at the cost of a
+// function call.
+type coroutine struct {
+	next  func() (struct{}, bool)
+	stop  func()
+	yield func(struct{}) bool
+
+	// Of the present session:
+	s      *session
+	setup  Setup
+	client *conn
+	conns  []*conn // the client and what was dialled
+	joint  Joint
+	joined bool
+	done   bool // the set-up has returned
+	watch  bool // the client's end ends every wait
+	woken  bool
+	cut    bool
+}
+
+func (l *loop) coroutine() *coroutine {
+	if n := len(l.idle); n > 0 {
+		c := l.idle[n-1]
+		l.idle = l.idle[:n-1]
+		return c
+	}
+	c := &coroutine{}
+	c.next, c.stop = iter.Pull(func(yield func(struct{}) bool) {
+		c.yield = yield
+		for {
+			c.run()
+			c.done = true
+			if !yield(struct{}{}) {
+				return
+			}
+		}
+	})
+	return c
+}
+
+// run is one set-up. A panic in it costs its own session, if somebody wants to hear of it.
+func (c *coroutine) run() {
+	if panicked := c.s.loop.engine.panicked; panicked != nil {
+		defer func() {
+			if value := recover(); value != nil {
+				c.joined = false
+				panicked(value, debug.Stack())
+			}
+		}()
+	}
+	c.setup(c.s)
+}
+
+// begin starts the set-up of an accepted connection, which this loop has counted.
+func (l *loop) begin(setup Setup, fd int32, remote netip.AddrPort) {
+	if l.stopping {
+		closeFD(fd)
+		l.sessions.Add(-1)
+		return
+	}
+	s := &session{loop: l, active: l.now, deadline: never}
+	c := l.coroutine()
+	c.s, c.setup = s, setup
+	s.setup = c
+	var err error
+	if c.client, err = c.newConn(fd, remote, clientEvents); err != nil {
+		l.drop(s)
+		return
+	}
+	l.resume(s)
+}
+
+// resume lets a set-up run until it waits again or returns.
+func (l *loop) resume(s *session) {
+	c := s.setup
+	c.next()
+	switch {
+	case !c.done:
+	case c.joined:
+		l.join(s)
+	default:
+		l.drop(s)
+	}
+}
+
+// drop ends a session that was not joined.
+func (l *loop) drop(s *session) {
+	s.state = over
+	for _, c := range s.setup.conns {
+		c.Close()
+	}
+	l.timers.remove(s)
+	l.sessions.Add(-1)
+	l.dismiss(s)
+}
+
+// join turns what the set-up knows of the two sockets into the two halves, and gives its coroutine to others.
+func (l *loop) join(s *session) {
+	c := s.setup
+	from, to := c.client, c.joint.Server.(*conn)
+	s.halves[client] = half{src: from.fd, dst: to.fd, slot: from.slot, readable: from.readable, hup: from.hup, armed: true}
+	s.halves[server] = half{src: to.fd, dst: from.fd, slot: to.slot, readable: to.readable, hup: to.hup, armed: from.armed}
+	for _, one := range []*conn{from, to} {
+		l.slots[one.slot].conn = nil
+		one.open = false
+	}
+	for _, other := range c.conns {
+		other.Close()
+	}
+	s.owner, s.keepalive = c.joint.Owner, c.joint.Keepalive
+	s.idle, s.linger = int64(c.joint.Idle), int64(c.joint.Linger)
+	s.turns, s.proof = int8(c.joint.Turns), int64(c.joint.Proof.Sub(l.engine.epoch))
+	s.state, s.active, s.last = joined, l.now, -1
+	l.dismiss(s)
+	l.soil(s)
+	l.arm(s)
+	for k := range s.halves {
+		if s.state == joined && s.halves[k].readable {
+			l.settle(s, l.carry(s, k))
+		}
+	}
+}
+
+// dismiss takes the coroutine from a session that is set up or given up.
+func (l *loop) dismiss(s *session) {
+	c := s.setup
+	s.setup = nil
+	clear(c.conns)
+	c.s, c.setup, c.client, c.conns, c.joint = nil, nil, nil, c.conns[:0], Joint{}
+	c.joined, c.done, c.watch, c.woken, c.cut = false, false, false, false, false
+	if len(l.idle) < spareCoroutines {
+		l.idle = append(l.idle, c)
+		return
+	}
+	c.stop()
+}
+
+// cut ends a session from outside.
+func (l *loop) cut(s *session, end End) {
+	switch s.state {
+	case settingUp:
+		s.setup.cut = true
+		l.resume(s)
+	case joined:
+		l.finish(s, end)
+	}
+}
+
+// wait suspends the set-up until something happened to the session. What it was, the caller looks up; an error says that
+// there is no use in waiting any longer. Without on, or with a server, the client's end may be such an error.
+func (s *session) wait(on *conn, deadline time.Time) error {
+	c, l := s.setup, s.loop
+	s.deadline = never
+	if !deadline.IsZero() {
+		s.deadline = int64(deadline.Sub(l.engine.epoch))
+	}
+	l.timers.set(s, s.deadline)
+	if !c.cut && !c.yield(struct{}{}) {
+		c.cut = true
+	}
+	gone := c.client.broken || c.watch && c.client.hup
+	switch {
+	case c.cut:
+		return ErrCut
+	case on != c.client && gone:
+		return ErrClientGone
+	case s.deadline <= l.now:
+		return ErrTimeout
+	}
+	return nil
+}
+
+func (s *session) Client() Conn { return s.setup.client }
+
+func (s *session) WatchClient(on bool) { s.setup.watch = on }
+
+func (s *session) Dial(to netip.AddrPort, from netip.Addr, deadline time.Time) (Conn, error) {
+	fd, errno := newSocket(to)
+	if errno != 0 {
+		return nil, errno
+	}
+	setInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	if from.IsValid() {
+		if errno := bindSource(fd, from); errno != 0 {
+			closeFD(fd)
+			return nil, errno
+		}
+	}
+	if errno := connect(fd, to); errno != 0 && errno != unix.EINPROGRESS {
+		closeFD(fd)
+		return nil, errno
+	}
+	c, err := s.setup.newConn(fd, to, serverEvents)
+	if err != nil {
+		return nil, err
+	}
+	c.armed = true
+	for !c.writable {
+		if err := s.wait(c, deadline); err != nil && !c.writable {
+			c.Abort()
+			return nil, err
+		}
+	}
+	if c.broken {
+		if errno := socketError(fd); errno != 0 {
+			c.Close()
+			return nil, errno
+		}
+	}
+	return c, nil
+}
+
+func (s *session) Park(deadline time.Time) error {
+	c := s.setup
+	for !c.woken {
+		if err := s.wait(nil, deadline); err != nil && !c.woken {
+			return err
+		}
+	}
+	c.woken = false
+	return nil
+}
+
+func (s *session) Wake() {
+	s.loop.post(func() {
+		if s.state == settingUp {
+			s.setup.woken = true
+			s.loop.resume(s)
+		}
+	})
+}
+
+func (s *session) Cut(end End) {
+	s.loop.post(func() { s.loop.cut(s, end) })
+}
+
+func (s *session) Keepalive(k Keepalive) {
+	s.loop.post(func() {
+		if s.state == joined {
+			s.keepalive = nil
+			watchOver(s.halves[client].dst, k)
+		}
+	})
+}
+
+func (s *session) Join(joint Joint) {
+	s.setup.joint = joint
+	s.setup.joined = true
+}

@@ -30,7 +30,7 @@ func (s *section) listenAddresses(key string, byDefault []netip.AddrPort, owner 
 	for _, e := range s.texts(key, shown) {
 		addresses, wrong := s.doc.listenAddresses(e.text, key == "listen")
 		if wrong.message != "" {
-			s.doc.blamed[path] = true
+			s.doc.blame(path)
 			s.doc.at(e.line, fmt.Sprintf("%s: %s", key, wrong.message), wrong.suggestion)
 		}
 		for _, addr := range addresses {

@@ -25,8 +25,9 @@ type document struct {
 	root *position
 
 	problems, warnings []Problem
-	// blamed holds the paths that something was reported about: one fault is not told twice.
-	blamed map[string]bool
+	// blamed holds the paths that something was reported about, within also all that these lie in: one fault is not
+	// told twice.
+	blamed, within map[string]bool
 	// moved holds the lines of what is not where its path would be sought: addresses that a template made.
 	moved map[string]int
 	// known is the schema. recorded is where the keys go that are asked for while the schema is made; otherwise nil.
@@ -35,7 +36,7 @@ type document struct {
 
 // parse is Parse on a host of one's choice.
 func parse(name string, data []byte, h host) (*File, error) {
-	d := &document{name: name, host: h, known: knownKeys(), blamed: map[string]bool{}, moved: map[string]int{}}
+	d := &document{name: name, host: h, known: knownKeys(), blamed: map[string]bool{}, within: map[string]bool{}, moved: map[string]int{}}
 	if len(data) > maxSize {
 		return nil, Errors{{name, 1, fmt.Sprintf("the file has %d bytes, at most %d are read", len(data), maxSize), ""}}
 	}
@@ -69,8 +70,17 @@ func (d *document) top(tree map[string]any) *section {
 
 // problem reports a fault at a path of keys that are known, and so hold neither dot nor bracket.
 func (d *document) problem(path, message, suggestion string) {
-	d.blamed[path] = true
+	d.blame(path)
 	d.at(d.line(path), message, suggestion)
+}
+
+// blame notes that something is wrong at path.
+func (d *document) blame(path string) {
+	d.blamed[path] = true
+	for path != "" {
+		d.within[path] = true
+		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+	}
 }
 
 func (d *document) warn(path, message, suggestion string) {
@@ -90,17 +100,7 @@ func (d *document) line(path string) int {
 }
 
 // isBlamed tells whether a fault was reported at path or inside it.
-func (d *document) isBlamed(path string) bool {
-	if d.blamed[path] {
-		return true
-	}
-	for p := range d.blamed {
-		if rest, ok := strings.CutPrefix(p, path); ok && (rest[0] == '.' || rest[0] == '[') {
-			return true
-		}
-	}
-	return false
-}
+func (d *document) isBlamed(path string) bool { return d.within[path] }
 
 // resolve makes the name of a file that the configuration mentions relative to the configuration's own directory, so
 // that it means the same wherever fairlead is started.

@@ -39,7 +39,7 @@ func TestLoadUnreadable(t *testing.T) {
 func TestTooLong(t *testing.T) {
 	path := write(t, t.TempDir(), "config.toml", strings.Repeat("#", maxSize+5), 0o600)
 	_, err := Load(path)
-	if err == nil || !strings.Contains(err.Error(), "at most 4194304 are read") {
+	if err == nil || !strings.Contains(err.Error(), "at most 1048576 are read") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 // Bounds on what a file may hold. They keep the recursion of both parsers shallow and their time linear; no real
 // configuration comes near them.
 const (
-	maxSize  = 4 << 20 // bytes: some 50,000 backends
+	maxSize  = 1 << 20 // bytes: some 15,000 backends
 	maxDepth = 32      // arrays and inline tables in each other
 	maxParts = 16      // of a dotted key
 )

@@ -40,7 +40,7 @@ func (k schema) names(header string) []string {
 // what it asks for is noted.
 var knownKeys = sync.OnceValue(func() schema {
 	d := &document{
-		name: "schema", root: &position{line: 1}, blamed: map[string]bool{}, moved: map[string]int{}, recorded: schema{},
+		name: "schema", root: &position{line: 1}, blamed: map[string]bool{}, within: map[string]bool{}, moved: map[string]int{}, recorded: schema{},
 		host: host{interfaces: func() (sockaddr.IfAddrs, error) { return nil, nil }},
 	}
 	decodeFile(d, d.top(map[string]any{

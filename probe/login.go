@@ -125,7 +125,7 @@ func (a *attempt) loginFault(s *session, err error) *fault {
 		f := unfit(StepLogin, failLoginError, "user %s can't log in this way: %s", quoted(a.config.User), loginMethod(err))
 		f.config = true
 		return f
-	case s.phase == phaseUnseen && s.err == nil && !errors.Is(err, mysql.ErrInvalidConn) && !errors.Is(err, mysqlwire.ErrMalformed):
+	case s.tls && s.err == nil && !errors.Is(err, mysql.ErrInvalidConn) && !errors.Is(err, mysqlwire.ErrMalformed):
 		return unfit(StepLogin, failLoginTLS, "TLS: %s", printable(err.Error()))
 	}
 	return a.streamFault(StepLogin, s, err, failLoginTimeout, failLoginError)

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"strings"
 	"time"
@@ -23,7 +24,7 @@ func Once(ctx context.Context, config Config, target Target) Result {
 	ctx, cancel := context.WithTimeout(ctx, a.config.Timeout)
 	defer cancel()
 	f := a.run(ctx)
-	if f != nil && context.Cause(ctx) == context.Canceled {
+	if f != nil && errors.Is(ctx.Err(), context.Canceled) {
 		f = &fault{step: f.step, failure: failCanceled, text: "canceled"}
 	}
 	a.conclude(f)

@@ -33,6 +33,8 @@ type session struct {
 	phase   phase
 	last    byte // first byte of the latest packet from the server
 	spoken  bool // the driver has written something
+	tls     bool // what comes now can't be seen
+	closed  bool // by the driver
 	// err is the first failed read. The driver tells its logger, and its caller only of a bad connection.
 	err error
 }
@@ -40,11 +42,9 @@ type session struct {
 type phase int
 
 const (
-	phaseLogin    phase = iota
-	phaseAnswer         // the next packet is the first one of an answer
-	phaseRows           // and here are the others
-	phaseUnseen         // TLS
-	phaseFinished       // the driver has closed it
+	phaseLogin  phase = iota
+	phaseAnswer       // the next packet is the first one of an answer
+	phaseRows         // and here are the others
 )
 
 // newSession returns the session whose server has sent the greeting g, or an error if g is too old for the driver.
@@ -61,7 +61,7 @@ func (s *session) Read(p []byte) (int, error) {
 	if s.err != nil {
 		return 0, s.err
 	}
-	if len(s.pending) == 0 && s.phase != phaseUnseen {
+	if len(s.pending) == 0 && !s.tls {
 		if s.err = s.next(); s.err != nil {
 			return 0, s.err
 		}
@@ -168,7 +168,7 @@ func checkPublicKey(data []byte) error {
 func (s *session) cutShort() bool { return s.phase == phaseRows && s.last != 0xfe }
 
 func (s *session) Write(p []byte) (int, error) {
-	if s.phase == phaseFinished {
+	if s.closed {
 		return 0, io.ErrClosedPipe
 	}
 	switch h, ok := mysqlwire.ParseHeader(p); {
@@ -177,7 +177,7 @@ func (s *session) Write(p []byte) (int, error) {
 	case s.phase == phaseLogin && !s.spoken && ok:
 		// SSLRequest is the first half of a login, and everything after it is TLS.
 		if login, err := mysqlwire.ParseLogin(p[mysqlwire.HeaderLen:]); err == nil && login.SSLRequest {
-			s.phase = phaseUnseen
+			s.tls = true
 		}
 	}
 	s.spoken = true
@@ -190,6 +190,6 @@ func (s *session) Write(p []byte) (int, error) {
 
 // Close leaves the connection to the attempt, which ends it in an orderly way.
 func (s *session) Close() error {
-	s.phase = phaseFinished
+	s.closed = true
 	return nil
 }

@@ -40,7 +40,7 @@ type bench struct {
 	server   *answerServer
 	database *database // nil without load e
 	notes    []string
-	results  map[resultKey][]measurement
+	results  map[resultKey][]measurement // one for each round; of a failed run it is nil
 	failures map[resultKey][]error
 }
 
@@ -64,10 +64,6 @@ func newBench(ctx context.Context, s settings, dir string) (*bench, error) {
 	if b.cases, err = chooseCases(s.Loads); err != nil {
 		return nil, err
 	}
-	most := min(mostSessions(b.limit)-sessionsSpared, mostIdle)
-	if b.settings.Sessions == 0 || b.settings.Sessions > most {
-		b.settings.Sessions = most
-	}
 	binary, err := b.fairlead(ctx)
 	if err != nil {
 		return nil, err
@@ -88,9 +84,6 @@ func newBench(ctx context.Context, s settings, dir string) (*bench, error) {
 	}
 	return b, nil
 }
-
-// sessionsSpared is how many sessions fewer than the limit allows are held idle, for connections on their way out.
-const sessionsSpared = 100
 
 // startDatabase does so when load e is wanted; without the programs it is left out.
 func (b *bench) startDatabase(ctx context.Context) error {
@@ -145,12 +138,12 @@ func (b *bench) measureAll(ctx context.Context) error {
 				if ctx.Err() != nil {
 					return context.Cause(ctx)
 				}
+				b.results[key] = append(b.results[key], m)
 				if err != nil {
 					b.failures[key] = append(b.failures[key], err)
 					fmt.Fprintln(os.Stderr, " failed:", err)
 					continue
 				}
-				b.results[key] = append(b.results[key], m)
 				fmt.Fprintf(os.Stderr, " %s/s, p50 %s, CPU %s\n",
 					cell(operations, m), cell(latency50, m), cell(cpuMetric(c), m))
 			}
@@ -191,7 +184,10 @@ func (b *bench) measure(ctx context.Context, c loadCase, p peer) (measurement, e
 	if err := waitQuiet(ready, pids); err != nil {
 		return nil, err
 	}
-	m, err := b.putUnderLoad(ctx, c, r, pids)
+	m, err := b.putUnderLoad(ctx, c, p, r, pids)
+	if err != nil {
+		m = nil
+	}
 	select {
 	case <-proxy.ended:
 		return nil, proxy.earlyEnd()
@@ -220,21 +216,34 @@ func (b *bench) route(c loadCase, p peer) (route, error) {
 }
 
 // putUnderLoad carries a load out in a process of its own.
-func (b *bench) putUnderLoad(ctx context.Context, c loadCase, r route, pids []int) (measurement, error) {
+func (b *bench) putUnderLoad(ctx context.Context, c loadCase, p peer, r route, pids []int) (measurement, error) {
 	s := b.settings
 	if c.Load == "e" {
-		return runSysbench(ctx, r.Listen, pids, c.Connections, s.Duration, b.layout)
+		return b.database.underSysbench(ctx, r.Listen, pids, c.Connections, s.Duration, b.layout)
 	}
 	a := assignment{Kind: exchanges, Proxy: r.Listen, Processes: pids, Loops: len(b.layout.Load),
-		Connections: c.Connections, Answer: c.Answer, Sessions: s.Sessions,
+		Connections: c.Connections, Answer: c.Answer,
 		Warmup: s.Warmup, Duration: s.Duration, Settle: s.Settle}
 	switch c.Load {
 	case "b":
 		a.Kind, a.MaxOperations = logins, mostLogins
 	case "d":
-		a.Kind, a.Connections = idlers, min(c.Connections, s.Sessions)
+		a.Kind, a.Sessions = idlers, b.idleSessions(p)
+		a.Connections = min(c.Connections, a.Sessions)
 	}
 	return b.assign(ctx, a)
+}
+
+// sessionsSpared is how many sessions fewer than the limit allows are held idle, for connections on their way out.
+const sessionsSpared = 100
+
+// idleSessions is how many sessions the peer shall hold in load d.
+func (b *bench) idleSessions(p peer) int {
+	most := max(1, min(mostSessions(b.limit, p.descriptors)-sessionsSpared, mostIdle))
+	if wanted := b.settings.Sessions; wanted > 0 {
+		return min(wanted, most)
+	}
+	return most
 }
 
 // assign hands an assignment to the sub-command "load" and reads its measurement.

@@ -52,7 +52,7 @@ func (b *bench) versions() []version {
 	}
 	if b.database != nil {
 		versions = append(versions, version{"mariadb", b.database.version})
-		if text, err := findSysbench(context.Background()); err == nil {
+		if text, err := firstLine(context.Background(), b.database.sysbench, "--version"); err == nil {
 			versions = append(versions, version{"sysbench", text})
 		}
 	}

@@ -35,55 +35,6 @@ func cpuTime(pids []int) (time.Duration, error) {
 	return sum, nil
 }
 
-// residentMemory sums the resident set of the processes in bytes. It prefers smaps_rollup, which counts pages;
-// statm sums per-processor counters that lag behind by up to some hundred KB.
-func residentMemory(pids []int) (int64, error) {
-	var sum int64
-	for _, pid := range pids {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
-		if err != nil {
-			return 0, fmt.Errorf("bench: memory of process %d: %w", pid, err)
-		}
-		kilobytes, err := rollupRSS(text)
-		if err != nil {
-			return 0, fmt.Errorf("bench: memory of process %d: %w", pid, err)
-		}
-		sum += kilobytes << 10
-	}
-	return sum, nil
-}
-
-var errNoRSS = errors.New("no line that begins with Rss:")
-
-// rollupRSS finds the "Rss: 123 kB" of a smaps_rollup file.
-func rollupRSS(text []byte) (int64, error) {
-	for line := range bytes.Lines(text) {
-		fields := bytes.Fields(line)
-		if len(fields) >= 2 && string(fields[0]) == "Rss:" {
-			return strconv.ParseInt(string(fields[1]), 10, 64)
-		}
-	}
-	return 0, errNoRSS
-}
-
-// openDescriptors counts the descriptors of the processes.
-func openDescriptors(pids []int) (int, error) {
-	sum := 0
-	for _, pid := range pids {
-		dir, err := os.Open(fmt.Sprintf("/proc/%d/fd", pid))
-		if err != nil {
-			return 0, fmt.Errorf("bench: descriptors of process %d: %w", pid, err)
-		}
-		names, err := dir.Readdirnames(-1)
-		dir.Close()
-		if err != nil {
-			return 0, fmt.Errorf("bench: descriptors of process %d: %w", pid, err)
-		}
-		sum += len(names)
-	}
-	return sum, nil
-}
-
 // processTree gives root and all its descendants, such as the workers of nginx, in ascending order.
 func processTree(root int) ([]int, error) {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // goal is a figure that fairlead has set itself: a bound on its ratio to the peers or, when absolute, on the figure.
@@ -74,24 +75,23 @@ func (g goal) judge(c caseResult) (verdict, bool) {
 	return v, true
 }
 
-// ratioRange gives the ends of the round-by-round ratios, or of the figures themselves without theirs. A round that
-// either side lacks makes the rounds incomparable one by one: then both ends are 0.
+// ratioRange gives the ends of the round-by-round ratios, or of the figures themselves when theirs is nil. Rounds that
+// either side lacks are passed over; without any, both ends are 0.
 func ratioRange(own, theirs []measurement, figure metric) (low, high float64) {
-	if theirs != nil && len(own) != len(theirs) {
-		return 0, 0
-	}
-	low, high = math.Inf(1), math.Inf(-1)
+	var ratios []float64
 	for i, m := range own {
-		value := m[figure]
+		value, ok := m[figure]
 		if theirs != nil {
 			value /= theirs[i][figure]
 		}
-		low, high = min(low, value), max(high, value)
+		if ok && !math.IsInf(value, 0) && !math.IsNaN(value) {
+			ratios = append(ratios, value)
+		}
 	}
-	if math.IsInf(low, 0) || math.IsInf(high, 0) || math.IsNaN(low+high) {
+	if len(ratios) == 0 {
 		return 0, 0
 	}
-	return low, high
+	return slices.Min(ratios), slices.Max(ratios)
 }
 
 // judgeAll holds every goal against every case it is for.

@@ -91,28 +91,13 @@ type load struct {
 	loops  []*loadLoop
 	phase  atomic.Int32
 	failed atomic.Pointer[error]
-	before footprint
+	before footprint // of the proxy before the first session
 	// staying counts the sessions of all loops that idle.
 	staying atomic.Int64
 
 	// What the first loop has read at the first and the last instant of measuring.
 	cpuStart, cpuEnd time.Duration
 	start, end       time.Duration
-}
-
-// footprint is what a proxy holds at one moment.
-type footprint struct {
-	memory      int64
-	descriptors int
-}
-
-func footprintOf(pids []int) (footprint, error) {
-	memory, err := residentMemory(pids)
-	if err != nil {
-		return footprint{}, err
-	}
-	descriptors, err := openDescriptors(pids)
-	return footprint{memory, descriptors}, err
 }
 
 func newLoad(a assignment) (*load, error) {
@@ -167,17 +152,6 @@ func (l *load) total() (operations int, bytes int64, failures int, h *histogram)
 		h.merge(&loop.latency)
 	}
 	return operations, bytes, failures, h
-}
-
-// hold adds what the proxy holds more than before the load, for each of so many sessions.
-func (l *load) hold(m measurement, memory metric, sessions int) error {
-	now, err := footprintOf(l.Processes)
-	if err != nil {
-		return err
-	}
-	m[memory] = float64(now.memory-l.before.memory) / float64(sessions)
-	m[descriptorsPerSession] = float64(now.descriptors-l.before.descriptors) / float64(sessions)
-	return nil
 }
 
 // loadLoop is one event loop with its share of the connections.

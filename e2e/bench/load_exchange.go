@@ -50,7 +50,11 @@ func (l *load) exchange() (measurement, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m, l.hold(m, memoryAtOnce, l.Connections)
+	if err := l.before.grown(m, memoryAtOnce, l.Processes, l.Connections); err != nil {
+		return nil, err
+	}
+	m.dropNoise(l.Connections)
+	return m, nil
 }
 
 func (x *exchanger) ready(uint32) {

@@ -35,14 +35,14 @@ func (l *load) logInAndStay() (measurement, error) {
 		return nil, fmt.Errorf("%w: %d of %d logged in within %v", errSessionsLost, held, l.Sessions, patience)
 	}
 	m[sessionsHeld] = float64(held)
-	if err := l.hold(m, memoryAtOnce, held); err != nil {
+	if err := l.before.grown(m, memoryAtOnce, l.Processes, held); err != nil {
 		return nil, err
 	}
 	time.Sleep(l.Settle)
 	if lost := l.lost(); lost > 0 {
 		return nil, fmt.Errorf("%w: %d of %d ended within %v", errSessionsLost, lost, held, l.Settle)
 	}
-	return m, l.hold(m, memorySettled, held)
+	return m, l.before.grown(m, memorySettled, l.Processes, held)
 }
 
 // lost counts the idle sessions that have something to tell: none should.

@@ -5,6 +5,8 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"regexp"
+	"strings"
 )
 
 // machine is what the figures were measured on.
@@ -31,4 +33,18 @@ func cpuModel(cpuinfo []byte) string {
 		}
 	}
 	return "unknown processor"
+}
+
+var versionNumber = regexp.MustCompile(`\d+(\.\d+)+`)
+
+// shortVersion cuts what a program prints of itself down to its name and number.
+func shortVersion(text string) string {
+	for _, known := range []struct{ mark, name string }{
+		{"HAProxy", "HAProxy"}, {"nginx", "nginx"}, {"MariaDB", "MariaDB"}, {"sysbench", "sysbench"}, {"go1", "Go"},
+	} {
+		if strings.Contains(text, known.mark) {
+			return known.name + " " + versionNumber.FindString(text)
+		}
+	}
+	return ""
 }

@@ -18,9 +18,10 @@ const tableRows = 10_000
 
 // database is a MariaDB server of its own with sysbench's table in it.
 type database struct {
-	process *process
-	address netip.AddrPort
-	version string
+	process  *process
+	address  netip.AddrPort
+	version  string
+	sysbench string // path of the program
 }
 
 // startDatabase makes a data directory under dir, starts mariadbd in it and lets sysbench make its table. The
@@ -34,10 +35,10 @@ func startDatabase(ctx context.Context, free *ports, dir string, l layout) (*dat
 	if err != nil {
 		return nil, err
 	}
-	if _, err := lookUp("sysbench"); err != nil {
+	d := &database{}
+	if d.sysbench, err = lookUp("sysbench"); err != nil {
 		return nil, err
 	}
-	d := &database{}
 	if d.version, err = firstLine(ctx, binary, "--version"); err != nil {
 		return nil, err
 	}
@@ -86,7 +87,7 @@ func (d *database) prepare(ctx context.Context) error {
 	if err := waitReady(ctx, d.process, route{Protocol: mysql, Listen: d.address}); err != nil {
 		return err
 	}
-	output, err := exec.CommandContext(ctx, "sysbench", append(sysbenchArguments(d.address), "prepare")...).CombinedOutput()
+	output, err := exec.CommandContext(ctx, d.sysbench, append(sysbenchArguments(d.address), "prepare")...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("bench: sysbench prepare: %w: %s", err, output)
 	}

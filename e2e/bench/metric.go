@@ -49,6 +49,17 @@ func (m measurement) latencies(h *histogram) {
 	m[latency999] = micros(h.quantile(0.999))
 }
 
+// fewestForMemory is from how many sessions on memory is divided by them: below, what a proxy allocates once
+// for all is most of it.
+const fewestForMemory = 64
+
+// dropNoise takes the memory of too few sessions out.
+func (m measurement) dropNoise(sessions int) {
+	if sessions < fewestForMemory {
+		delete(m, memoryAtOnce)
+	}
+}
+
 // median is the middle of the values, or the mean of the two in the middle; NaN without any.
 func median(values []float64) float64 {
 	if len(values) == 0 {

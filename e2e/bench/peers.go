@@ -48,6 +48,8 @@ type peer struct {
 	// rival says that fairlead's goals are measured against it.
 	rival   bool
 	version string
+	// descriptors is how many a session takes; 0 means two. It limits the idle sessions.
+	descriptors int
 	// command writes what the proxy needs into the directory and gives its command line, which stays in
 	// the foreground.
 	command func(route, surroundings) ([]string, error)
@@ -63,8 +65,8 @@ const (
 	descriptorReserve = 2*haproxyPipes + 288
 )
 
-// mostSessions is how many sessions a proxy can hold with so many descriptors, at two each.
-func mostSessions(descriptors int) int { return (descriptors - descriptorReserve) / 2 }
+// mostSessions is how many sessions a proxy can hold within a limit of descriptors, at so many each (0: two).
+func mostSessions(limit, each int) int { return max(1, (limit-descriptorReserve)/max(each, 2)) }
 
 // Names of the peers.
 const (
@@ -275,7 +277,8 @@ func findCopy() (peer, error) {
 	if err != nil {
 		return peer{}, fmt.Errorf("bench: %w", err)
 	}
-	return peer{name: copyName, title: "goroutines, io.Copy", version: runtime.Version(),
+	// Beside two sockets it has a pipe in each direction, for io.Copy splices.
+	return peer{name: copyName, title: "goroutines, io.Copy", version: runtime.Version(), descriptors: 6,
 		command: func(r route, s surroundings) ([]string, error) {
 			return []string{self, "copy", "--listen", r.Listen.String(), "--backend", r.Backend.String()}, nil
 		}}, nil
@@ -291,7 +294,7 @@ func writeConfig(t *template.Template, r route, s surroundings, options ...strin
 		MaxConnections int
 		MaxPipes       int
 		Backlog        int
-	}{r, s, strings.Join(options, "\n"), mostSessions(s.Limit), haproxyPipes, backlog})
+	}{r, s, strings.Join(options, "\n"), mostSessions(s.Limit, 2), haproxyPipes, backlog})
 	if err != nil {
 		return "", fmt.Errorf("bench: %w", err)
 	}

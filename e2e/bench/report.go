@@ -37,7 +37,8 @@ type caseResult struct {
 	Peers []peerResult `json:"peers"`
 }
 
-// peerResult is what one peer did: its runs and their medians. Median is empty when every run failed.
+// peerResult is what one peer did: a run for each round, null if it failed, and their medians. Median is empty when
+// every run failed.
 type peerResult struct {
 	Name   string        `json:"peer"`
 	Title  string        `json:"title"`

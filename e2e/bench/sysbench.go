@@ -22,27 +22,43 @@ func sysbenchArguments(server netip.AddrPort) []string {
 		"--tables=1", "--table-size=" + strconv.Itoa(tableRows)}
 }
 
-// runSysbench carries out load e over the proxy. Processor time is that of the whole run, so the few logins at its
-// beginning are in it.
-func runSysbench(ctx context.Context, proxy netip.AddrPort, pids []int, threads int, duration time.Duration, l layout) (measurement, error) {
+// underSysbench carries out load e over the proxy. Processor time is that of the whole run, so the few logins at its
+// beginning are in it. Memory and descriptors are read half-way.
+func (d *database) underSysbench(ctx context.Context, proxy netip.AddrPort, pids []int, threads int, duration time.Duration, l layout) (measurement, error) {
 	seconds := max(1, int(math.Ceil(duration.Seconds()))) // it knows whole seconds only
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second+patience)
 	defer cancel()
+	idle, err := footprintOf(pids)
+	if err != nil {
+		return nil, err
+	}
 	before, err := cpuTime(pids)
 	if err != nil {
 		return nil, err
 	}
 	var output bytes.Buffer
-	cmd := exec.CommandContext(ctx, "sysbench", append(sysbenchArguments(proxy), "--threads="+strconv.Itoa(threads),
+	cmd := exec.CommandContext(ctx, d.sysbench, append(sysbenchArguments(proxy), "--threads="+strconv.Itoa(threads),
 		"--time="+strconv.Itoa(seconds), "--histogram=on", "run")...)
 	cmd.Stdout, cmd.Stderr = &output, &output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := startPinned(cmd, l.Load); err != nil {
 		return nil, fmt.Errorf("bench: sysbench: %w", err)
 	}
+	halfway := time.NewTimer(time.Duration(seconds) * time.Second / 2)
+	defer halfway.Stop()
+	select {
+	case <-halfway.C:
+	case <-ctx.Done():
+	}
+	m := measurement{}
+	busy := idle.grown(m, memoryAtOnce, pids, threads)
 	if err := cmd.Wait(); err != nil {
 		return nil, fmt.Errorf("bench: sysbench: %w: %s", err, output.Bytes())
 	}
+	if busy != nil {
+		return nil, busy
+	}
+	m.dropNoise(threads)
 	after, err := cpuTime(pids)
 	if err != nil {
 		return nil, err
@@ -51,7 +67,7 @@ func runSysbench(ctx context.Context, proxy netip.AddrPort, pids []int, threads 
 	if err != nil {
 		return nil, err
 	}
-	m := measurement{operations: rate}
+	m[operations] = rate
 	m.latencies(h)
 	m[cpuPerOperation] = float64(after-before) / float64(time.Microsecond) / float64(h.total)
 	return m, nil
@@ -88,13 +104,4 @@ func parseSysbench(output []byte) (float64, *histogram, error) {
 		return 0, nil, fmt.Errorf("%w: %w", errSysbenchOutput, err)
 	}
 	return rate, h, nil
-}
-
-// findSysbench gives its version, or an error that wraps errAbsent.
-func findSysbench(ctx context.Context) (string, error) {
-	binary, err := lookUp("sysbench")
-	if err != nil {
-		return "", err
-	}
-	return firstLine(ctx, binary, "--version")
 }

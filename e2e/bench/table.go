@@ -93,7 +93,7 @@ func (r report) writeTable(w io.Writer) error {
 	for _, v := range r.Versions {
 		fmt.Fprintf(w, "%s: %s\n", v.Name, v.Version)
 	}
-	fmt.Fprintf(w, "medians of %d rounds of %v\n\n", r.Settings.Rounds, r.Settings.Duration)
+	fmt.Fprintf(w, "median of %d round(s) of %v\n\n", r.Settings.Rounds, r.Settings.Duration)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprint(t, "load\tpeer")
 	for _, c := range columns {
@@ -132,15 +132,24 @@ func (c caseResult) writeRows(t io.Writer) {
 		fmt.Fprintln(t)
 		title = ""
 	}
+	c.writeRatios(t, "the best", nil)
+	if c.Load == "c" {
+		c.writeRatios(t, haproxyAuto, []string{haproxyAuto})
+		c.writeRatios(t, haproxyForced, []string{haproxyForced})
+	}
+}
+
+// writeRatios prints the ratios of fairlead's medians to the best of the rivals named, column by column.
+func (c caseResult) writeRatios(t io.Writer, name string, rivals []string) {
 	own, ok := c.peer(ownName)
 	if !ok {
 		return
 	}
-	fmt.Fprint(t, "\tratio to the best")
+	fmt.Fprintf(t, "\tfairlead / %s", name)
 	for _, column := range columns {
 		figure := figureOf(column.figures, own.Median)
 		ratio := "–"
-		if best, ok := c.best(figure, nil); ok && own.Median[figure] != 0 {
+		if best, ok := c.best(figure, rivals); ok && own.Median[figure] != 0 {
 			ratio = fmt.Sprintf("%.2f", own.Median[figure]/best.Median[figure])
 		}
 		fmt.Fprintf(t, "\t%s", ratio)

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 )
@@ -104,6 +105,19 @@ func TestSmallIntervals(t *testing.T) {
 	}
 	if got := f.Probes["fe"].FastInterval; got != 100*time.Millisecond {
 		t.Errorf("fast_interval is %v", got)
+	}
+}
+
+// TestForeignEditors: line ends of Windows and a byte order mark change nothing.
+func TestForeignEditors(t *testing.T) {
+	text := "\xef\xbb\xbf" + strings.ReplaceAll(minimal, "\n", "\r\n")
+	if _, err := parse("config.toml", []byte(text), fixed); err != nil {
+		t.Error(err)
+	}
+	_, err := parse("config.toml", []byte(text+"wieght = 2\r\n"), fixed)
+	want := `config.toml:10: unknown key "wieght" in [[pool.backend]]: did you mean "weight"?`
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
 

@@ -198,8 +198,9 @@ func (s *scanner) quoted(quote byte) {
 func (s *scanner) multiline(quotes string) {
 	for !s.done() {
 		if s.take(quotes) {
-			// Up to two quotes of the string itself may stand before the closing three.
-			_ = s.take(quotes[:1]) && s.take(quotes[:1])
+			for range 2 { // so many quotes of the string itself may stand before the closing three
+				s.take(quotes[:1])
+			}
 			return
 		}
 		if s.text[s.at] == '\\' && quotes[0] == '"' {

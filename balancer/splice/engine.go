@@ -70,6 +70,8 @@ type Task interface {
 	// Dial connects to a backend. from, when valid, is the local address. Errors: ErrTimeout, ErrClientGone,
 	// ErrCut, or the kernel's (a syscall.Errno somewhere in the chain).
 	Dial(to netip.AddrPort, from netip.Addr, deadline time.Time) (Conn, error)
+	// ReadEither reads from the client or from server, whichever has something first, and says which.
+	ReadEither(server Conn, p []byte, deadline time.Time) (from Conn, n int, err error)
 	// Park suspends the set-up until Wake (nil), the deadline (ErrTimeout), the client's end or a cut. A Wake
 	// that came before Park is not lost.
 	Park(deadline time.Time) error

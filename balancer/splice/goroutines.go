@@ -234,6 +234,28 @@ func (l *link) Dial(to netip.AddrPort, from netip.Addr, deadline time.Time) (Con
 	return made, nil
 }
 
+// eitherSlice is how long ReadEither sleeps before it looks whether the session was cut.
+const eitherSlice = 50 * time.Millisecond
+
+func (l *link) ReadEither(other Conn, p []byte, deadline time.Time) (Conn, int, error) {
+	to := other.(*netConn)
+	for {
+		for _, c := range [...]*netConn{to, l.client} {
+			if c.Pending() {
+				n, err := c.Read(p, deadline)
+				return c, n, err
+			}
+		}
+		switch {
+		case l.over.Err() != nil:
+			return l.client, 0, ErrCut
+		case !deadline.IsZero() && !time.Now().Before(deadline):
+			return l.client, 0, ErrTimeout
+		}
+		awaitEither(l.client.tcp, to.tcp, eitherSlice)
+	}
+}
+
 func (l *link) Park(deadline time.Time) error {
 	var timeout <-chan time.Time
 	if !deadline.IsZero() {

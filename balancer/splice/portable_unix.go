@@ -4,6 +4,7 @@ package splice
 
 import (
 	"net"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,4 +22,19 @@ func arrived(c *net.TCPConn) bool {
 		some = err != unix.EAGAIN
 	})
 	return some
+}
+
+// awaitEither waits until one of two sockets has something to read, or for the given time.
+func awaitEither(a, b *net.TCPConn, most time.Duration) {
+	rawA, errA := a.SyscallConn()
+	rawB, errB := b.SyscallConn()
+	if errA != nil || errB != nil {
+		return
+	}
+	_ = rawA.Control(func(fdA uintptr) {
+		_ = rawB.Control(func(fdB uintptr) {
+			fds := []unix.PollFd{{Fd: int32(fdA), Events: unix.POLLIN}, {Fd: int32(fdB), Events: unix.POLLIN}}
+			_, _ = unix.Poll(fds, int(most/time.Millisecond))
+		})
+	})
 }

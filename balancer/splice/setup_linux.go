@@ -221,6 +221,21 @@ func (s *session) Dial(to netip.AddrPort, from netip.Addr, deadline time.Time) (
 	return c, nil
 }
 
+func (s *session) ReadEither(other Conn, p []byte, deadline time.Time) (Conn, int, error) {
+	own, to := s.setup.client, other.(*conn)
+	for {
+		if n, err, ok := to.tryRead(p); ok {
+			return to, n, err
+		}
+		if n, err, ok := own.tryRead(p); ok {
+			return own, n, err
+		}
+		if err := s.wait(own, deadline); err != nil && !own.readable && !to.readable {
+			return own, 0, err
+		}
+	}
+}
+
 func (s *session) Park(deadline time.Time) error {
 	c := s.setup
 	for !c.woken {

@@ -180,9 +180,9 @@ func checkURL(text string) error {
 
 // expandHost puts host where template says {host}, with the brackets that an IPv6 address needs in a URL.
 func expandHost(template, host string) string {
+	template = strings.ReplaceAll(template, "[{host}]", "{host}")
 	if strings.Contains(host, ":") {
 		host = "[" + strings.ReplaceAll(strings.Trim(host, "[]"), "%", "%25") + "]"
-		template = strings.ReplaceAll(template, "[{host}]", "{host}")
 	}
 	return strings.ReplaceAll(template, "{host}", host)
 }

@@ -90,6 +90,7 @@ func TestParseFrontendsRefuses(t *testing.T) {
 }
 
 func TestReadFrontends(t *testing.T) {
+	t.Parallel()
 	c, f := deep(t), newFrontend()
 	row := []string{"1", "fe1", "10.0.0.1", "9010", "8030", "9030", "9020", "LEADER", "7", "true", "true", "9", "\x00", "true", "", "NULL", "\x00"}
 	f.answer = table(starRocksNew, row)
@@ -127,9 +128,9 @@ func TestReadFrontends(t *testing.T) {
 	if _, err := ReadFrontends(t.Context(), c, at(closedPort(t))); err == nil || !strings.HasPrefix(err.Error(), "probe: connect: ") {
 		t.Errorf("closed port: %v", err)
 	}
-	c.Timeout = 100 * time.Millisecond
+	c.Timeout = time.Second
 	if _, err := ReadFrontends(t.Context(), c, at(serve(t, says(starRocks().Append(nil))))); err == nil ||
-		err.Error() != "probe: login: no answer within 100ms" {
+		err.Error() != "probe: login: no answer within 1s" {
 		t.Errorf("silent: %v", err)
 	}
 }

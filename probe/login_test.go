@@ -96,12 +96,13 @@ func TestLoginAndQuery(t *testing.T) {
 }
 
 func TestLoginAndQueryTimeOut(t *testing.T) {
+	t.Parallel()
 	c, f := deep(t), newFrontend()
-	c.Timeout = 100 * time.Millisecond
+	c.Timeout = time.Second
 	f.answer = raw()
-	expectation{Unfit, StepQuery, failQueryTimeout, "no answer within 100ms"}.check(t, Once(t.Context(), c, at(serve(t, f.handle))))
+	expectation{Unfit, StepQuery, failQueryTimeout, "no answer within 1s"}.check(t, Once(t.Context(), c, at(serve(t, f.handle))))
 	silent := serve(t, says(starRocks().Append(nil)))
-	expectation{Unfit, StepLogin, failLoginTimeout, "no answer within 100ms"}.check(t, Once(t.Context(), c, at(silent)))
+	expectation{Unfit, StepLogin, failLoginTimeout, "no answer within 1s"}.check(t, Once(t.Context(), c, at(silent)))
 	closes := serve(t, func(conn net.Conn) {
 		conn.Write(packet(starRocks().Append(nil), 0))
 		mysqlwire.ReadPacket(conn, nil, 1<<16)

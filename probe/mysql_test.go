@@ -106,15 +106,15 @@ func TestGreetingTimesOut(t *testing.T) {
 		sent []byte
 		want string
 	}{
-		"silent":  {nil, "greeting: nothing received within 50ms (TCP connects; the server may be frozen)"},
-		"partial": {whole[:20], "greeting: only 20 of 78 bytes received within 50ms"},
+		"silent":  {nil, "greeting: nothing received within 300ms (TCP connects; the server may be frozen)"},
+		"partial": {whole[:20], "greeting: only 20 of 78 bytes received within 300ms"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			address := serve(t, func(conn net.Conn) {
 				conn.Write(test.sent)
 				io.Copy(io.Discard, conn)
 			})
-			r := Once(t.Context(), Config{Timeout: 50 * time.Millisecond}, at(address))
+			r := Once(t.Context(), Config{Timeout: 300 * time.Millisecond}, at(address))
 			expectation{Unfit, StepGreeting, failGreetingTimeout, test.want}.check(t, r)
 		})
 	}
@@ -198,6 +198,7 @@ func TestSourceOfTheSameFamily(t *testing.T) {
 }
 
 func TestFirstAddressThatAnswersDecides(t *testing.T) {
+	t.Parallel()
 	closed, fit := closedPort(t), serve(t, says(starRocks().Append(nil)))
 	silent := serve(t, func(conn net.Conn) { io.Copy(io.Discard, conn) })
 	full := serve(t, says(refusal(1040, "08004", "Too many connections")))
@@ -209,8 +210,8 @@ func TestFirstAddressThatAnswersDecides(t *testing.T) {
 	}{
 		"the second":        {[]netip.AddrPort{closed, fit}, long, fit, expectation{Fit, StepGreeting, "", ""}},
 		"not after ERR":     {[]netip.AddrPort{full, fit}, long, full, expectation{Unfit, StepGreeting, failGreetingError, "1040"}},
-		"after silence":     {[]netip.AddrPort{silent, fit}, time.Second, fit, expectation{Fit, StepGreeting, "", ""}},
-		"none, first speak": {[]netip.AddrPort{closed, silent}, 100 * time.Millisecond, closed, expectation{Unfit, StepConnect, failConnectRefused, "nor do others answer: " + silent.String()}},
+		"after silence":     {[]netip.AddrPort{silent, fit}, 2 * time.Second, fit, expectation{Fit, StepGreeting, "", ""}},
+		"none, first speak": {[]netip.AddrPort{closed, silent}, 300 * time.Millisecond, closed, expectation{Unfit, StepConnect, failConnectRefused, "nor do others answer: " + silent.String()}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := Once(t.Context(), Config{Timeout: test.timeout}, at(test.addresses...))
@@ -225,7 +226,7 @@ func TestFirstAddressThatAnswersDecides(t *testing.T) {
 
 func TestStepIsThatOfTheReason(t *testing.T) {
 	silent := serve(t, func(conn net.Conn) { io.Copy(io.Discard, conn) })
-	r := Once(t.Context(), Config{Timeout: 100 * time.Millisecond}, at(silent, closedPort(t)))
+	r := Once(t.Context(), Config{Timeout: 600 * time.Millisecond}, at(silent, closedPort(t)))
 	expectation{Unfit, StepGreeting, failGreetingTimeout, "nothing received"}.check(t, r)
 }
 

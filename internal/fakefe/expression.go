@@ -21,7 +21,11 @@ type selection struct {
 	sql    string
 	tokens []token
 	at     int
+	depth  int // of nested calls
 }
+
+// maxDepth bounds nested calls, each of which takes some of the goroutine's stack.
+const maxDepth = 100
 
 // selectResult answers a SELECT. The error is a *mysqlwire.ServerError for the client, or ends the session.
 func (s *session) selectResult(sql string, all []token) (*result, error) {
@@ -131,6 +135,10 @@ func (e *selection) primary() (value, error) {
 func (e *selection) word(t token) (value, error) {
 	name := strings.ToLower(t.text)
 	if e.accept("(") {
+		if e.depth++; e.depth > maxDepth {
+			return null, e.unknown()
+		}
+		defer func() { e.depth-- }()
 		var args []value
 		for !e.accept(")") {
 			v, err := e.primary()
@@ -209,7 +217,10 @@ func repeat(v, times value) (value, error) {
 	if err != nil || v.isNull() || v.times != 1 {
 		return null, wrongCall("repeat")
 	}
-	if n = max(n, 0); len(v.pattern) > 0 && n > maxValue/len(v.pattern) {
+	if len(v.pattern) == 0 {
+		return text(""), nil
+	}
+	if n = max(n, 0); n > maxValue/len(v.pattern) {
 		return null, &mysqlwire.ServerError{Code: 1301, State: "HY000", Message: "Result of repeat() was larger than max_allowed_packet"}
 	}
 	return value{pattern: v.pattern, times: n}, nil

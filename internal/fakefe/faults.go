@@ -28,7 +28,8 @@ const (
 	Freeze
 	// ErrorFirst sends ERR 1040 as the first packet, without a greeting, and closes (Doris at its limit).
 	ErrorFirst
-	// ResetAfterGreeting greets and resets the connection.
+	// ResetAfterGreeting greets, and resets the connection at the first byte that the client sends. At once would be
+	// too soon: the reset could overtake the greeting, and even the client's connect.
 	ResetAfterGreeting
 	// FreezeMidResult stops sending in the middle of each result until the fault ends or the client goes.
 	FreezeMidResult
@@ -107,6 +108,7 @@ func (fe *FE) set(fault Fault) error {
 	}
 	if fault.stopsAccept() {
 		fe.mysql.listener.SetDeadline(longAgo)
+		<-fe.parked
 	}
 	return nil
 }

@@ -165,14 +165,20 @@ func (c *chain) write(p []byte) error {
 				return err
 			}
 		}
-		if c.freezes && c.written >= c.total/2 {
+		n, middle := min(len(p), c.room, block), c.total/2
+		switch {
+		case c.freezes && c.written >= middle:
 			if err := c.s.thawResult(); err != nil {
 				return err
 			}
-		} else if err := c.s.thaw(); err != nil {
-			return err
+		case c.freezes:
+			n = min(n, middle-c.written)
+			fallthrough
+		default:
+			if err := c.s.thaw(); err != nil {
+				return err
+			}
 		}
-		n := min(len(p), c.room, block)
 		if _, err := c.s.out.Write(p[:n]); err != nil {
 			return err
 		}

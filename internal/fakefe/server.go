@@ -26,6 +26,8 @@ type FE struct {
 	operations sync.Mutex
 	// leaving belongs to operations: the graceful leave under way, if any.
 	leaving *leave
+	// parked is written by the loop that accepts while a fault stops it, so that set can wait for that.
+	parked chan struct{}
 	// work counts every goroutine of the FE but those of net/http, which http.Server waits for.
 	work sync.WaitGroup
 
@@ -50,7 +52,7 @@ func Start(config Config) (*FE, error) {
 	if err != nil {
 		return nil, err
 	}
-	fe := &FE{config: config, started: time.Now()}
+	fe := &FE{config: config, started: time.Now(), parked: make(chan struct{})}
 	fe.mu.changed = make(chan struct{})
 	fe.mu.role = config.Role
 	fe.mu.sessions = make(map[uint32]*session)
@@ -129,7 +131,10 @@ func (fe *FE) serveMySQL(l *net.TCPListener) {
 	for {
 		fault, changed := fe.present()
 		if fault.stopsAccept() {
-			<-changed
+			select {
+			case <-changed:
+			case fe.parked <- struct{}{}:
+			}
 			continue
 		}
 		conn, err := l.AcceptTCP()

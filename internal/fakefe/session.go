@@ -153,7 +153,9 @@ func (s *session) greet() error {
 		return err
 	}
 	if fault == ResetAfterGreeting {
-		s.cut(true)
+		if _, err := s.in.Peek(1); err == nil {
+			s.cut(true)
+		}
 		return errEnded
 	}
 	return nil
@@ -231,6 +233,9 @@ func (fe *FE) kill(id uint32, onlyQuery bool) bool {
 	s := fe.mu.sessions[id]
 	if s == nil {
 		return false
+	}
+	if s.state != Busy {
+		return true
 	}
 	select {
 	case s.killed <- struct{}{}:

@@ -203,7 +203,7 @@ func TestFreezeSmallResults(t *testing.T) {
 			c.must()
 		}
 		fe.Cut(c.greeting.ConnectionID, true)
-		if n := c.wasReset(); n > 20 {
+		if n := c.wasReset(); n > 30 {
 			t.Errorf("%s: %d bytes of its rows", statement, n)
 		}
 		fe.Stop()

@@ -1,0 +1,183 @@
+package balancer
+
+import (
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"fairlead/metrics"
+)
+
+// State of a backend, as people see it. Unknown and Up take new sessions.
+type State uint8
+
+const (
+	// Unknown is a backend of which there is no verdict yet.
+	Unknown State = iota
+	Up
+	// Draining keeps its sessions and takes no new ones: it is leaving, or a person said so.
+	Draining
+	Down
+	// Disabled by a person: no sessions, whatever its health.
+	Disabled
+)
+
+var stateNames = [...]string{Unknown: "unknown", Up: "up", Draining: "draining", Down: "down", Disabled: "disabled"}
+
+// String is the state's name in logs, metrics and status.
+func (s State) String() string {
+	if int(s) < len(stateNames) {
+		return stateNames[s]
+	}
+	return fmt.Sprintf("state_%d", uint8(s))
+}
+
+// MarshalText gives the name.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// takes tells whether new sessions go there.
+func (s State) takes() bool { return s == Unknown || s == Up }
+
+// Verdict is what probes have found, after rise and fall.
+type Verdict uint8
+
+const (
+	// Undecided is no verdict: too little is known.
+	Undecided Verdict = iota
+	Fit
+	Unfit
+	// Leaving is a server that still answers and has said that it is about to go.
+	Leaving
+)
+
+// Order is what a person has said of a backend. It stands until another order.
+type Order uint8
+
+const (
+	// Enable leaves the backend to its health.
+	Enable Order = iota
+	// Drain keeps its sessions and lets no new ones in.
+	Drain
+	// Disable lets no new ones in and counts the backend as out of service.
+	Disable
+)
+
+// condition is all that decides a backend's state. It is pure: see next.
+type condition struct {
+	verdict Verdict
+	order   Order
+	// suspect is set by live traffic that met a refused, reset or silent connect, and cleared by a Fit verdict from a
+	// probe that began later.
+	suspect bool
+}
+
+// state derives the state: a person's word first, then what is known to be bad, then what is known to be good.
+func (c condition) state() State {
+	switch {
+	case c.order == Disable:
+		return Disabled
+	case c.suspect || c.verdict == Unfit:
+		return Down
+	case c.order == Drain || c.verdict == Leaving:
+		return Draining
+	case c.verdict == Fit:
+		return Up
+	}
+	return Unknown
+}
+
+// judged is the condition after a report of the probes; fresh tells that the probe began after the suspicion, if there
+// is one. A suspect stays one until it has proved itself.
+func (c condition) judged(v Verdict, fresh bool) condition {
+	if c.suspect {
+		switch {
+		case v == Unfit || v == Leaving:
+			c.suspect = false
+		case v == Fit && fresh:
+			c.suspect = false
+		default:
+			return c
+		}
+	}
+	c.verdict = v
+	return c
+}
+
+// suspected is the condition after live traffic met a failure.
+func (c condition) suspected() condition {
+	c.suspect = true
+	return c
+}
+
+// ordered is the condition after a person's order.
+func (c condition) ordered(o Order) condition {
+	c.order = o
+	return c
+}
+
+// Probe is what the latest probe of a backend has found, for status and for people.
+type Probe struct {
+	At                time.Time
+	Verdict           Verdict // after rise and fall
+	Reason            string  // empty when all is well
+	Version           string
+	Role              string // leader, follower, observer, or empty when unknown
+	RoleKnown         bool
+	Connect, Greeting time.Duration
+}
+
+// Backend is one server of a pool. Its fields behind the pool's lock are in mu.
+type Backend struct {
+	// Pool, Name, Host and Config never change.
+	Pool   *Pool
+	Name   string
+	Host   string
+	Config BackendConfig
+
+	metrics   *metrics.Backend
+	addresses atomic.Pointer[[]netip.AddrPort] // in order of preference; nil until resolved
+
+	mu struct { // guarded by Pool.mu
+		seat      int // its index among the pool's seats; -1 once removed
+		condition condition
+		since     time.Time
+		reason    string
+		suspectAt time.Time
+		succeeded time.Time // the latest sign of life: a greeting in a session or a probe
+		probe     Probe
+		leases    leaseList
+		sessions  int
+		total     uint64
+		failures  uint64
+	}
+}
+
+// Addresses are those that its name has now, the one that answered last first; empty until the name is resolved. The
+// slice must not be changed.
+func (b *Backend) Addresses() []netip.AddrPort {
+	if a := b.addresses.Load(); a != nil {
+		return *a
+	}
+	return nil
+}
+
+// String names the backend for people.
+func (b *Backend) String() string { return b.Name }
+
+// prefer puts the address that answered first in line.
+func (b *Backend) prefer(address netip.AddrPort) {
+	old := b.addresses.Load()
+	if old == nil || (*old)[0] == address {
+		return
+	}
+	sorted := []netip.AddrPort{address}
+	for _, a := range *old {
+		if a != address {
+			sorted = append(sorted, a)
+		}
+	}
+	if len(sorted) == len(*old) { // else the name has other addresses by now
+		b.addresses.CompareAndSwap(old, &sorted)
+	}
+}

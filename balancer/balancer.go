@@ -1,0 +1,231 @@
+package balancer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fairlead/balancer/splice"
+	"fairlead/metrics"
+)
+
+// Options are what a Balancer works with. Log and Metrics must be set.
+type Options struct {
+	Log     *slog.Logger
+	Metrics *metrics.Metrics
+	// Watcher probes the backends; nil means that nobody does, and only live traffic tells.
+	Watcher Watcher
+	// Sessions, when set, is called for each session that ends, and with SessionBegun for each one that has logged in,
+	// always by the same goroutine. When it falls behind, records are dropped, and the next one says how many.
+	Sessions     func(SessionRecord)
+	SessionBegun bool
+	// Lookup finds the addresses of names; nil means the system's resolver.
+	Lookup lookup
+}
+
+// Balancer leads sessions from its listeners to its pools.
+type Balancer struct {
+	log       *slog.Logger
+	metrics   *metrics.Metrics
+	engine    splice.Engine
+	listeners []*Listener
+	pools     []*Pool
+	records   *sessionRecords
+
+	resolving struct {
+		sync.WaitGroup
+		resolvers []*resolver
+		cancel    context.CancelFunc
+	}
+	ids      atomic.Uint64
+	sessions atomic.Int64 // under way, set-ups included
+	quiet    chan struct{}
+	ready    atomic.Bool
+	started  time.Time
+}
+
+// New builds a balancer that does not listen yet. The configuration must be valid: see Config.Validate.
+func New(config Config, o Options) (*Balancer, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	if o.Watcher == nil {
+		o.Watcher = nobodyWatches{}
+	}
+	if o.Lookup == nil {
+		o.Lookup = systemLookup
+	}
+	b := &Balancer{log: o.Log, metrics: o.Metrics, quiet: make(chan struct{}, 1), started: time.Now()}
+	engine, err := splice.New(splice.Options{
+		Kind: config.Engine.Kind, Loops: config.Engine.Loops, Pipes: config.Engine.Pipes, PipeSize: config.Engine.PipeSize,
+		Panicked: func(value any, stack []byte) {
+			b.log.Error("a session's set-up failed: this is a fault of fairlead, please report it", "panic", value, "stack", string(stack))
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	b.engine = engine
+	b.records = newSessionRecords(o.Sessions, o.SessionBegun)
+	if err := b.build(config, o); err != nil {
+		b.Close()
+		return nil, err
+	}
+	b.metrics.Observe(b.samples)
+	return b, nil
+}
+
+func (b *Balancer) build(config Config, o Options) error {
+	pools := map[string]*Pool{}
+	for _, c := range config.Pools {
+		p := newPool(c, b.log, b.metrics, o.Watcher)
+		b.pools, pools[c.Name] = append(b.pools, p), p
+		for _, backend := range c.Backends {
+			r, err := p.join(backend, o.Lookup)
+			if err != nil {
+				return err
+			}
+			if r != nil {
+				b.resolving.resolvers = append(b.resolving.resolvers, r)
+			}
+		}
+	}
+	for _, c := range config.Listeners {
+		b.listeners = append(b.listeners, &Listener{name: c.Name, balancer: b, config: c, pool: pools[c.Pool],
+			metrics: b.metrics.Listener(c.Name)})
+	}
+	return nil
+}
+
+// Start looks up names and opens the listeners: all of them, or, with an error, none. It is called once.
+func (b *Balancer) Start() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	b.resolving.cancel = cancel
+	for _, r := range b.resolving.resolvers {
+		b.resolving.Add(1)
+		go func() {
+			defer b.resolving.Done()
+			r.run(ctx)
+		}()
+	}
+	for i, l := range b.listeners {
+		if err := l.listen(); err != nil {
+			for _, open := range b.listeners[:i] {
+				open.close()
+			}
+			return err
+		}
+	}
+	b.ready.Store(true)
+	return nil
+}
+
+// Shutdown ends the balancer in the order that loses least: it says that it is not ready and goes on accepting for grace,
+// so that a VIP can move; it stops listening and lets sessions finish for drain; then it cuts what is left. A ctx that
+// is done cuts all of that short. Afterwards the balancer is closed.
+func (b *Balancer) Shutdown(ctx context.Context, grace, drain time.Duration) {
+	b.ready.Store(false)
+	b.log.Info("shutting down: not ready, still accepting", "grace", grace, "sessions", b.sessions.Load())
+	pause(ctx, grace)
+	for _, l := range b.listeners {
+		l.close()
+	}
+	b.log.Info("not listening any more: sessions may finish", "drain", drain, "sessions", b.sessions.Load())
+	b.awaitQuiet(ctx, drain)
+	if left := b.sessions.Load(); left > 0 {
+		b.log.Warn("cutting the sessions that are left", "sessions", left)
+	}
+	b.Close()
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// awaitQuiet waits until no session is left, or for most.
+func (b *Balancer) awaitQuiet(ctx context.Context, most time.Duration) {
+	timeout := time.NewTimer(most)
+	defer timeout.Stop()
+	for b.sessions.Load() > 0 {
+		select {
+		case <-b.quiet:
+		case <-timeout.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Close ends everything at once and waits until nothing runs any more.
+func (b *Balancer) Close() {
+	b.ready.Store(false)
+	for _, l := range b.listeners {
+		l.close()
+	}
+	if b.resolving.cancel != nil {
+		b.resolving.cancel()
+		b.resolving.Wait()
+	}
+	b.engine.Close()
+	for _, p := range b.pools {
+		p.close()
+	}
+	b.records.close()
+}
+
+// Ready tells whether clients can be served: nil, or why not. The listeners must be open, and one of them at least must
+// have a backend that is up. Not all of them: an outage that two nodes share must not take the VIP from both.
+func (b *Balancer) Ready() error {
+	if !b.ready.Load() {
+		return errors.New("not serving: starting or shutting down")
+	}
+	var down []string
+	for _, l := range b.listeners {
+		if l.pool.has(Up) {
+			return nil
+		}
+		down = append(down, fmt.Sprintf("listener %q: no backend of pool %q is up", l.name, l.pool.name))
+	}
+	return fmt.Errorf("no listener can serve: %q", down)
+}
+
+// Pool finds a pool by name; nil when there is none.
+func (b *Balancer) Pool(name string) *Pool {
+	for _, p := range b.pools {
+		if p.name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// Sessions counts the sessions under way, those being set up among them.
+func (b *Balancer) Sessions() int { return int(b.sessions.Load()) }
+
+func (b *Balancer) sessionBegun(s *session) { b.records.begun(s) }
+
+func (b *Balancer) sessionEnded(s *session, over time.Time, end string) {
+	b.records.ended(s, over, end)
+	s.listener.sessions.Add(-1)
+	if b.sessions.Add(-1) == 0 {
+		select {
+		case b.quiet <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// nobodyWatches is a Watcher without eyes: a suspect is cleared by nobody, so the last resort must serve.
+type nobodyWatches struct{}
+
+func (nobodyWatches) Watch(*Backend)   {}
+func (nobodyWatches) Forget(*Backend)  {}
+func (nobodyWatches) Suspect(*Backend) {}

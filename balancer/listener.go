@@ -1,0 +1,88 @@
+package balancer
+
+import (
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"fairlead/balancer/splice"
+	"fairlead/metrics"
+)
+
+// Listener is one named door: it accepts clients on its addresses and makes a session of each.
+type Listener struct {
+	name      string
+	balancer  *Balancer
+	config    ListenerConfig
+	pool      *Pool
+	metrics   *metrics.Listener
+	acceptors []splice.Acceptor
+	sessions  atomic.Int64
+}
+
+// listen opens all addresses, or none.
+func (l *Listener) listen() error {
+	for _, address := range l.config.Bind {
+		a, err := l.balancer.engine.Listen(splice.ListenOptions{
+			Address:   address,
+			Backlog:   l.config.Backlog,
+			Keepalive: l.config.Keepalive,
+			FreeBind:  true,
+			Trouble:   func(err error) { l.trouble(address, err) },
+		}, l.accept)
+		if err != nil {
+			l.close()
+			return &ListenError{Listener: l.name, Address: address, Err: err}
+		}
+		l.acceptors = append(l.acceptors, a)
+		l.balancer.log.Info("listening", "listener", l.name, "address", a.Address(), "pool", l.pool.name)
+	}
+	return nil
+}
+
+// ListenError is an address that can't be listened on.
+type ListenError struct {
+	Listener string
+	Address  netip.AddrPort
+	Err      error
+}
+
+// Error says which listener and why.
+func (e *ListenError) Error() string {
+	return fmt.Sprintf("balancer: listener %q can't listen on %s: %v", e.Listener, e.Address, e.Err)
+}
+
+// Unwrap gives the kernel's error.
+func (e *ListenError) Unwrap() error { return e.Err }
+
+func (l *Listener) trouble(address netip.AddrPort, err error) {
+	if err != nil {
+		l.balancer.log.Error("can't accept; trying again", "listener", l.name, "address", address, "error", err)
+	} else {
+		l.balancer.log.Info("accepting again", "listener", l.name, "address", address)
+	}
+}
+
+func (l *Listener) close() {
+	for _, a := range l.acceptors {
+		a.Close()
+	}
+	l.acceptors = nil
+}
+
+// accept is the beginning of each session.
+func (l *Listener) accept(t splice.Task) {
+	l.sessions.Add(1)
+	l.balancer.sessions.Add(1)
+	s := &session{
+		id:       l.balancer.ids.Add(1),
+		listener: l,
+		pool:     l.pool,
+		config:   l.pool.config.Load(),
+		task:     t,
+		client:   t.Client().Remote(),
+		started:  time.Now(),
+	}
+	s.run()
+}

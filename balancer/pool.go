@@ -1,0 +1,395 @@
+package balancer
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fairlead/balancer/splice"
+	"fairlead/metrics"
+)
+
+var (
+	// ErrNoBackend is an Acquire for which every backend has been tried or must not be.
+	ErrNoBackend = errors.New("balancer: no backend available")
+	// ErrFull is an Acquire that found every fit backend at its cap, and the queue full or not there.
+	ErrFull = errors.New("balancer: every backend is at its cap")
+)
+
+// Watcher probes backends on behalf of a balancer, and reports by Pool.Report. Its methods must not call back into the
+// pool before they return.
+type Watcher interface {
+	// Watch begins to probe a backend that joined a pool, Forget ends it.
+	Watch(*Backend)
+	Forget(*Backend)
+	// Suspect asks for a probe at once, for live traffic has met a failure: only Rise successes make it fit again.
+	Suspect(*Backend)
+}
+
+// Pool is a set of backends, and the only place where their membership, states and counts are kept: choosing a backend
+// and counting the session on it is one step under one lock.
+type Pool struct {
+	name    string
+	log     *slog.Logger
+	metrics *metrics.Metrics
+	nobody  *metrics.Backend // counts sessions that reached no backend
+	watcher Watcher
+
+	config atomic.Pointer[settings]
+
+	mu struct {
+		sync.Mutex
+		seats    []seat
+		backends []*Backend // seats[i] is backends[i]'s
+		start    int        // where the next choice begins
+		queue    []*ticket
+	}
+}
+
+// settings are a pool's configuration and what follows from it. They are replaced as a whole.
+type settings struct {
+	PoolConfig
+	keepalive splice.Keepalive
+}
+
+// Request is what a session asks of a pool.
+type Request struct {
+	// Source is the client's address, for source hash.
+	Source netip.Addr
+	// Tried are the backends that have failed this session already.
+	Tried []*Backend
+
+	holder *session
+}
+
+// ticket is a place in the queue. Its fields are guarded by the pool's lock.
+type ticket struct {
+	request Request
+	lease   *Lease // once granted
+	wake    func()
+}
+
+func newPool(config PoolConfig, log *slog.Logger, m *metrics.Metrics, watcher Watcher) *Pool {
+	p := &Pool{name: config.Name, log: log.With("pool", config.Name), metrics: m, watcher: watcher,
+		nobody: m.Backend(config.Name, "")}
+	p.configure(config)
+	return p
+}
+
+func (p *Pool) configure(c PoolConfig) {
+	p.config.Store(&settings{PoolConfig: c, keepalive: keepalive(c.Keepalive)})
+}
+
+// Name is the pool's name in the configuration.
+func (p *Pool) Name() string { return p.name }
+
+// Config is the pool's present configuration.
+func (p *Pool) Config() PoolConfig { return p.config.Load().PoolConfig }
+
+// Acquire chooses a backend and counts the session on it. Errors: ErrFull, ErrNoBackend.
+func (p *Pool) Acquire(r Request) (*Lease, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.acquire(r)
+}
+
+func (p *Pool) acquire(r Request) (*Lease, error) {
+	config := p.config.Load()
+	round := p.round(r, config.SlowStart)
+	for _, backup := range [...]bool{false, true} {
+		round.backup = backup
+		if i := config.Policy.pick(&round); i >= 0 {
+			return p.grant(i, r), nil
+		}
+	}
+	if p.anyFull(&round) {
+		return nil, ErrFull
+	}
+	if i := p.lastResort(&round); i >= 0 {
+		return p.grant(i, r), nil
+	}
+	return nil, ErrNoBackend
+}
+
+func (p *Pool) round(r Request, slowStart time.Duration) round {
+	made := round{seats: p.mu.seats, start: p.mu.start, source: r.Source, slowStart: slowStart}
+	if made.slowStart > 0 {
+		made.now = time.Now()
+	}
+	if len(r.Tried) > 0 {
+		made.tried = make([]uint64, len(p.mu.seats)/64+1)
+		for _, b := range r.Tried {
+			if i := b.mu.seat; i >= 0 {
+				made.tried[i/64] |= 1 << (i % 64)
+			}
+		}
+	}
+	return made
+}
+
+// anyFull tells whether there is a backend worth waiting for.
+func (p *Pool) anyFull(r *round) bool {
+	for i := range r.seats {
+		if s := &r.seats[i]; s.open && s.weight > 0 && s.full() && !r.hasTried(i) {
+			return true
+		}
+	}
+	return false
+}
+
+// lastResort chooses among backends that are believed to be down, or are leaving by themselves: to try one can't hurt
+// a client that would be refused anyway. The one that worked last comes first. A person's order is respected.
+func (p *Pool) lastResort(r *round) int {
+	best := -1
+	for i, b := range p.mu.backends {
+		s := &r.seats[i]
+		if b.mu.condition.order != Enable || s.weight == 0 || s.full() || r.hasTried(i) || len(b.Addresses()) == 0 {
+			continue
+		}
+		if best < 0 || b.mu.succeeded.After(p.mu.backends[best].mu.succeeded) {
+			best = i
+		}
+	}
+	return best
+}
+
+// grant counts one more session on the backend at seat i.
+func (p *Pool) grant(i int, r Request) *Lease {
+	b := p.mu.backends[i]
+	p.mu.seats[i].sessions++
+	p.mu.start = (i + 1) % len(p.mu.seats)
+	b.mu.sessions++
+	b.mu.total++
+	l := &Lease{Backend: b, holder: r.holder}
+	b.mu.leases.add(l)
+	return l
+}
+
+func (p *Pool) release(l *Lease) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !l.held {
+		return
+	}
+	b := l.Backend
+	b.mu.leases.remove(l)
+	b.mu.sessions--
+	if i := b.mu.seat; i >= 0 {
+		p.mu.seats[i].sessions--
+		p.serveQueue()
+	} else if b.mu.sessions == 0 {
+		p.metrics.RemoveBackend(p.name, b.Name)
+	}
+}
+
+// enqueue is Acquire for a session that can wait: where Acquire gives ErrFull and the queue has room, it gives a ticket,
+// and wake is called once the ticket holds a lease.
+func (p *Pool) enqueue(r Request, wake func()) (*Lease, *ticket, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l, err := p.acquire(r)
+	if err != ErrFull || len(p.mu.queue) >= p.config.Load().Queue {
+		return l, nil, err
+	}
+	t := &ticket{request: r, wake: wake}
+	p.mu.queue = append(p.mu.queue, t)
+	return nil, t, nil
+}
+
+// leave takes a ticket out of the queue, and returns the lease that it may have got.
+func (p *Pool) leave(t *ticket) *Lease {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, waiting := range p.mu.queue {
+		if waiting == t {
+			p.mu.queue = append(p.mu.queue[:i], p.mu.queue[i+1:]...)
+			break
+		}
+	}
+	return t.lease
+}
+
+// serveQueue gives places that have become free to those who wait, the first come first.
+func (p *Pool) serveQueue() {
+	for len(p.mu.queue) > 0 {
+		t := p.mu.queue[0]
+		l, err := p.acquire(t.request)
+		if err == ErrFull {
+			return
+		}
+		p.mu.queue[0] = nil
+		p.mu.queue = p.mu.queue[1:]
+		t.lease = l // nil, and so refused, when no backend is left at all
+		t.wake()
+	}
+}
+
+// Report takes what the probes have found. It may be called by several goroutines.
+func (p *Pool) Report(b *Backend, found Probe) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if b.mu.seat < 0 {
+		return
+	}
+	b.mu.probe = found
+	if found.Reason == "" {
+		b.mu.succeeded = found.At
+	}
+	fresh := found.At.After(b.mu.suspectAt)
+	p.change(b, b.mu.condition.judged(found.Verdict, fresh), found.Reason)
+}
+
+// suspect takes a backend out of choice, for a session has met a failure there, and has it probed.
+func (p *Pool) suspect(b *Backend, reason string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b.mu.failures++
+	if b.mu.seat < 0 {
+		return
+	}
+	b.mu.suspectAt = time.Now()
+	p.change(b, b.mu.condition.suspected(), "live traffic: "+reason)
+	p.watcher.Suspect(b)
+}
+
+// succeeded notes a greeting that a session has got.
+func (p *Pool) succeeded(b *Backend, at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b.mu.succeeded = at
+}
+
+// Order carries out what a person has said of a backend. by names the person or the command, for the log.
+func (p *Pool) Order(b *Backend, o Order, by string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.change(b, b.mu.condition.ordered(o), by)
+}
+
+// change puts a backend into a condition, and does what a change of state calls for.
+func (p *Pool) change(b *Backend, c condition, reason string) {
+	from := b.mu.condition.state()
+	b.mu.condition = c
+	to := c.state()
+	if from == to {
+		if to == Down && reason != "" {
+			b.mu.reason = reason
+		}
+		return
+	}
+	now := time.Now()
+	held := now.Sub(b.mu.since)
+	b.mu.since, b.mu.reason = now, reason
+	p.reseat(b)
+	if to == Up && from == Down {
+		p.mu.seats[b.mu.seat].ramp = now
+	}
+	b.metrics.Transition(from.String(), to.String())
+	level := slog.LevelInfo
+	if to == Down {
+		level = slog.LevelWarn
+	}
+	p.log.Log(nil, level, "backend "+to.String(), "backend", b.Name, "was", from.String(), "for", held.Round(time.Millisecond),
+		"reason", reason, "sessions", b.mu.sessions)
+	p.tend(b, from, to)
+	p.serveQueue()
+}
+
+// reseat brings a backend's seat up to date with its state and its addresses.
+func (p *Pool) reseat(b *Backend) {
+	if i := b.mu.seat; i >= 0 {
+		p.mu.seats[i].open = b.mu.condition.state().takes() && len(b.Addresses()) > 0
+	}
+}
+
+// tend looks after the sessions of a backend that goes down or comes back.
+func (p *Pool) tend(b *Backend, from, to State) {
+	config := p.config.Load()
+	for _, t := range b.mu.leases.tasks() {
+		switch {
+		case to == Down && config.SessionsOnDown == CloseSessions:
+			t.Cut(splice.BackendDown)
+		case to == Down && config.SessionsOnDown == Verify:
+			t.Keepalive(verifying)
+		case from == Down && config.SessionsOnDown == Verify:
+			t.Keepalive(config.keepalive)
+		}
+	}
+}
+
+// verifying is the keepalive of sessions on a backend that went down: the kernel ends those whose peer is gone within 4
+// seconds, and leaves alone those whose peer is only busy.
+var verifying = splice.Keepalive{Idle: time.Second, Interval: time.Second, Count: 3, UserTimeout: 4 * time.Second}
+
+// keepalive is the usual one: after idle of silence, a probe each quarter of that, three times.
+func keepalive(idle time.Duration) splice.Keepalive {
+	if idle <= 0 {
+		return splice.Keepalive{}
+	}
+	return splice.Keepalive{Idle: idle, Interval: max(idle/4, time.Second), Count: 3}
+}
+
+// add makes a backend a member. addresses may be nil for a name that is not resolved yet.
+func (p *Pool) add(c BackendConfig, name, host string, addresses []netip.AddrPort) *Backend {
+	b := &Backend{Pool: p, Name: name, Host: host, Config: c, metrics: p.metrics.Backend(p.name, name)}
+	if len(addresses) > 0 {
+		b.addresses.Store(&addresses)
+	}
+	p.mu.Lock()
+	b.mu.seat, b.mu.since = len(p.mu.seats), time.Now()
+	if len(addresses) == 0 {
+		b.mu.reason = fmt.Sprintf("%s is not resolved yet", host)
+	}
+	limit := c.MaxSessions
+	if limit == 0 {
+		limit = p.config.Load().MaxSessions
+	}
+	p.mu.seats = append(p.mu.seats, seat{max: int32(limit), weight: int32(c.Weight), backup: c.Backup, hash: hashName(name)})
+	p.mu.backends = append(p.mu.backends, b)
+	p.reseat(b)
+	p.serveQueue()
+	p.mu.Unlock()
+	p.watcher.Watch(b)
+	return b
+}
+
+// remove ends a backend's membership; its sessions go on, and its metrics end with the last of them.
+func (p *Pool) remove(b *Backend) {
+	p.watcher.Forget(b)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i, last := b.mu.seat, len(p.mu.seats)-1
+	if i < 0 {
+		return
+	}
+	p.mu.seats = append(p.mu.seats[:i], p.mu.seats[i+1:]...)
+	p.mu.backends = append(p.mu.backends[:i], p.mu.backends[i+1:]...)
+	for k := i; k < last; k++ {
+		p.mu.backends[k].mu.seat = k
+	}
+	p.mu.start = 0
+	b.mu.seat = -1
+	if b.mu.sessions == 0 {
+		p.metrics.RemoveBackend(p.name, b.Name)
+	}
+	p.log.Info("backend removed", "backend", b.Name, "sessions", b.mu.sessions)
+}
+
+// readdress gives a backend the addresses that its name has now.
+func (p *Pool) readdress(b *Backend, addresses []netip.AddrPort) {
+	first := len(b.Addresses()) == 0
+	b.addresses.Store(&addresses)
+	p.mu.Lock()
+	if first && b.mu.seat >= 0 {
+		p.reseat(b)
+		p.serveQueue()
+	}
+	p.mu.Unlock()
+	if first {
+		p.watcher.Watch(b)
+	}
+}

@@ -1,0 +1,138 @@
+package balancer
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+)
+
+const (
+	// lookupTimeout bounds one look-up of a name.
+	lookupTimeout = 5 * time.Second
+	// lookupRetry is the pause after a look-up that failed, where resolve_interval is longer.
+	lookupRetry = time.Second
+)
+
+// lookup finds the addresses of a name; tests bring their own.
+type lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+
+func systemLookup(ctx context.Context, host string) ([]netip.Addr, error) {
+	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+}
+
+// resolver looks up the name of one configured backend again and again, off the path of connections, and keeps the
+// pool's members in step: one backend with all addresses, or, with Expand, one for each.
+type resolver struct {
+	pool    *Pool
+	config  BackendConfig
+	host    string
+	port    uint16
+	lookup  lookup
+	backend *Backend                    // without Expand
+	members map[netip.AddrPort]*Backend // with it
+	known   []netip.AddrPort
+	failing bool
+}
+
+// join makes a configured backend a member of the pool. The resolver is nil where there is no name to look up.
+func (p *Pool) join(c BackendConfig, look lookup) (*resolver, error) {
+	host, digits, err := net.SplitHostPort(c.Address)
+	if err != nil {
+		return nil, fmt.Errorf("balancer: backend %q: %w", c.Address, err)
+	}
+	port, err := strconv.ParseUint(digits, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("balancer: backend %q: port: %w", c.Address, err)
+	}
+	name := c.Name
+	if name == "" {
+		name = c.Address
+	}
+	if address, err := netip.ParseAddr(host); err == nil {
+		p.add(c, name, host, []netip.AddrPort{netip.AddrPortFrom(address.Unmap(), uint16(port))})
+		return nil, nil
+	}
+	r := &resolver{pool: p, config: c, host: host, port: uint16(port), lookup: look}
+	if c.Expand {
+		r.members = map[netip.AddrPort]*Backend{}
+	} else {
+		r.backend = p.add(c, name, host, nil)
+	}
+	return r, nil
+}
+
+// run looks the name up until ctx is done.
+func (r *resolver) run(ctx context.Context) {
+	for {
+		wait := r.pool.Config().ResolveInterval
+		if !r.look(ctx) {
+			wait = min(wait, lookupRetry)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// look looks the name up once. A failure or an empty answer leaves the last good addresses in force.
+func (r *resolver) look(ctx context.Context) bool {
+	bounded, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	found, err := r.lookup(bounded, r.host)
+	if err == nil && len(found) == 0 {
+		err = fmt.Errorf("no addresses")
+	}
+	if err != nil {
+		if !r.failing && ctx.Err() == nil {
+			r.pool.log.Warn("name does not resolve; keeping what is known", "host", r.host, "known", len(r.known), "error", err)
+		}
+		r.failing = true
+		return false
+	}
+	if r.failing {
+		r.pool.log.Info("name resolves again", "host", r.host)
+		r.failing = false
+	}
+	var addresses []netip.AddrPort
+	for _, a := range found {
+		addresses = append(addresses, netip.AddrPortFrom(a.Unmap(), r.port))
+	}
+	slices.SortFunc(addresses, netip.AddrPort.Compare) // servers shuffle their answers
+	addresses = slices.Compact(addresses)
+	if slices.Equal(addresses, r.known) {
+		return true
+	}
+	if len(r.known) > 0 {
+		r.pool.log.Info("name has other addresses", "host", r.host, "addresses", addresses)
+	}
+	r.known = addresses
+	if r.members == nil {
+		r.pool.readdress(r.backend, slices.Clone(addresses))
+	} else {
+		r.expand(addresses)
+	}
+	return true
+}
+
+// expand makes the pool's members those addresses.
+func (r *resolver) expand(addresses []netip.AddrPort) {
+	for address, b := range r.members {
+		if !slices.Contains(addresses, address) {
+			r.pool.remove(b)
+			delete(r.members, address)
+		}
+	}
+	for _, address := range addresses {
+		name := address.String()
+		if r.members[address] != nil || r.pool.Backend(name) != nil {
+			continue
+		}
+		r.members[address] = r.pool.add(r.config, name, address.Addr().String(), []netip.AddrPort{address})
+	}
+}

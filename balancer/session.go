@@ -1,0 +1,262 @@
+package balancer
+
+import (
+	"errors"
+	"io"
+	"net/netip"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"fairlead/balancer/splice"
+)
+
+// session is one client's connection, from the accept to the log line. run is its life up to the join; after that
+// the engine calls Moved and Ended.
+type session struct {
+	id       uint64
+	listener *Listener
+	pool     *Pool
+	config   *settings // the pool's, as they were when the session began
+	task     splice.Task
+	client   netip.AddrPort
+	started  time.Time
+
+	lease    *Lease
+	connect  time.Duration // of the connect that led to the greeting
+	greeting time.Duration // from that connect to the greeting
+	login    identity
+
+	toServer, toClient atomic.Uint64
+	active             atomic.Int64 // unix nanoseconds of the last report of bytes
+	over               bool         // concluded
+}
+
+// identity is what greeting and login tell of a session; it is read as they pass, and stays empty where they can't be
+// read.
+type identity struct {
+	connectionID            uint32
+	user, database, program string
+}
+
+// run sets the session up: a backend that has greeted, a client that has logged in, and then both are joined.
+func (s *session) run() {
+	defer s.panicked()
+	s.listener.metrics.Accepts()
+	s.task.WatchClient(s.config.Protocol == MySQL)
+	if reason, ok := s.admit(); !ok {
+		s.turnAway(reason)
+		return
+	}
+	server, greeting, err := s.lead()
+	if err != nil {
+		s.refuse(err)
+		return
+	}
+	joint := splice.Joint{Server: server, Owner: s, Idle: s.config.IdleTimeout, Linger: s.config.Linger,
+		Keepalive: &s.config.keepalive}
+	if s.config.Protocol == MySQL && !s.logIn(server, greeting, &joint) {
+		return
+	}
+	s.listener.balancer.sessionBegun(s)
+	s.task.Join(joint)
+}
+
+// lead finds a backend that greets; for a tcp pool, one that connects. Until then the client has not seen a byte, so
+// that every failure can be made good by the next backend.
+func (s *session) lead() (splice.Conn, []byte, error) {
+	var tried []*Backend
+	deadline := s.started.Add(s.config.SetupTimeout)
+	for failed := (*setupError)(nil); ; {
+		if err := s.acquire(tried, deadline); err != nil {
+			if failed != nil && errors.Is(err, ErrNoBackend) {
+				err = failed
+			}
+			return nil, nil, err
+		}
+		server, greeting, err := s.attempt(deadline)
+		if err == nil {
+			return server, greeting, nil
+		}
+		b := s.lease.Backend
+		s.lease.Release()
+		s.lease = nil
+		if !errors.As(err, &failed) {
+			return nil, nil, err // nobody's fault: the client has gone, or the session was cut
+		}
+		b.metrics.Redispatch(failed.reason)
+		if !failed.own {
+			b.Pool.suspect(b, failed.Error())
+		} else if failed.hopeless {
+			return nil, nil, failed
+		}
+		if !time.Now().Before(deadline) {
+			return nil, nil, failed
+		}
+		tried = append(tried, b)
+	}
+}
+
+// acquire takes a lease; where every backend is at its cap it waits for one in the pool's queue.
+func (s *session) acquire(tried []*Backend, deadline time.Time) error {
+	request := Request{Source: s.client.Addr(), Tried: tried, holder: s}
+	lease, ticket, err := s.pool.enqueue(request, s.task.Wake)
+	if ticket == nil {
+		s.lease = lease
+		return err
+	}
+	if timeout := time.Now().Add(s.config.QueueTimeout); timeout.Before(deadline) {
+		deadline = timeout
+	}
+	err = s.task.Park(deadline)
+	if s.lease = s.pool.leave(ticket); s.lease != nil && err != nil && !errors.Is(err, splice.ErrTimeout) {
+		return err
+	}
+	switch {
+	case s.lease != nil:
+		return nil
+	case err == nil:
+		return ErrNoBackend // the last backend worth waiting for has gone
+	case errors.Is(err, splice.ErrTimeout):
+		return errQueueTimeout
+	}
+	return err
+}
+
+// attempt connects to the leased backend and waits for its greeting. Errors: *setupError, splice.ErrClientGone,
+// splice.ErrCut.
+func (s *session) attempt(deadline time.Time) (splice.Conn, []byte, error) {
+	begun := time.Now()
+	server, err := s.dial(earlier(begun.Add(s.config.ConnectTimeout), deadline))
+	if err != nil {
+		return nil, nil, err
+	}
+	connected := time.Now()
+	s.connect = connected.Sub(begun)
+	b := s.lease.Backend
+	b.metrics.Connect.Observe(s.connect.Seconds())
+	if s.config.Protocol != MySQL {
+		return server, nil, nil
+	}
+	greeting, err := s.awaitGreeting(server, earlier(connected.Add(s.config.GreetingTimeout), deadline))
+	if err != nil {
+		server.Close()
+		return nil, nil, err
+	}
+	greeted := time.Now()
+	s.greeting = greeted.Sub(connected)
+	b.metrics.Greeting.Observe(s.greeting.Seconds())
+	b.Pool.succeeded(b, greeted)
+	return server, greeting, nil
+}
+
+// dial connects to the first of the backend's addresses that answers.
+func (s *session) dial(deadline time.Time) (splice.Conn, error) {
+	b := s.lease.Backend
+	var last error = &setupError{reason: "resolve", text: "no address is known for " + b.Host}
+	for _, address := range b.Addresses() {
+		source := s.config.Source
+		if source.IsValid() && source.Is4() != address.Addr().Is4() {
+			source = netip.Addr{}
+		}
+		server, err := s.task.Dial(address, source, deadline)
+		if err == nil {
+			b.prefer(address)
+			return server, nil
+		}
+		if errors.Is(err, splice.ErrClientGone) || errors.Is(err, splice.ErrCut) {
+			return nil, err
+		}
+		last = connectError(err, s.config.ConnectTimeout)
+	}
+	return nil, last
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// Moved is called by the engine about once a second.
+func (s *session) Moved(toServer, toClient uint64) {
+	s.toServer.Add(toServer)
+	s.toClient.Add(toClient)
+	s.active.Store(time.Now().UnixNano())
+	s.lease.Backend.metrics.BytesToServer.Add(float64(toServer))
+	s.lease.Backend.metrics.BytesToClient.Add(float64(toClient))
+}
+
+// Ended is called by the engine when a joined session is over.
+func (s *session) Ended(end splice.End) { s.conclude(end.String()) }
+
+// panicked sees to a set-up that panics: it costs its own session, and the engine tells of it.
+func (s *session) panicked() {
+	if value := recover(); value != nil {
+		if !s.over {
+			s.conclude("panic")
+		}
+		panic(value)
+	}
+}
+
+// conclude gives back what the session holds, and tells of it.
+func (s *session) conclude(end string) {
+	s.over = true
+	over := time.Now()
+	backend := s.pool.nobody
+	if s.lease != nil {
+		backend = s.lease.Backend.metrics
+		backend.Session.Observe(over.Sub(s.started).Seconds())
+		s.lease.Release()
+	}
+	backend.Ended(s.listener.name, end)
+	s.listener.balancer.sessionEnded(s, over, end)
+}
+
+// setupError is a backend's failure to become a session's, or, if own, the balancer's.
+type setupError struct {
+	reason   string // from a closed set, for metrics
+	text     string // for people
+	own      bool   // no blame on the backend
+	hopeless bool   // the next backend would fare no better
+}
+
+func (e *setupError) Error() string { return e.text }
+
+var errQueueTimeout = errors.New("balancer: no place came free in time")
+
+// connectError places the blame for a connect that failed.
+func connectError(err error, timeout time.Duration) *setupError {
+	switch {
+	case errors.Is(err, splice.ErrTimeout), errors.Is(err, syscall.ETIMEDOUT):
+		return &setupError{reason: "connect_timeout", text: "connect: no answer within " + timeout.String()}
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return &setupError{reason: "connect_refused", text: "connect: refused"}
+	case errors.Is(err, syscall.ECONNRESET):
+		return &setupError{reason: "connect_reset", text: "connect: reset"}
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return &setupError{reason: "own_descriptors", text: "out of descriptors", own: true, hopeless: true}
+	case errors.Is(err, syscall.ENOBUFS), errors.Is(err, syscall.ENOMEM):
+		return &setupError{reason: "own_memory", text: "out of memory for sockets", own: true, hopeless: true}
+	case errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EADDRINUSE):
+		return &setupError{reason: "own_ports", text: "out of source ports (or the source address is not local)", own: true}
+	}
+	return &setupError{reason: "connect_failed", text: "connect: " + err.Error()}
+}
+
+// greetingError places the blame for a greeting that did not come.
+func greetingError(err error, timeout time.Duration) error {
+	switch {
+	case errors.Is(err, splice.ErrClientGone), errors.Is(err, splice.ErrCut):
+		return err
+	case errors.Is(err, splice.ErrTimeout):
+		return &setupError{reason: "greeting_timeout", text: "greeting: nothing within " + timeout.String()}
+	case errors.Is(err, io.EOF):
+		return &setupError{reason: "greeting_closed", text: "greeting: closed instead"}
+	case errors.Is(err, syscall.ECONNRESET):
+		return &setupError{reason: "greeting_reset", text: "greeting: reset instead"}
+	}
+	return &setupError{reason: "greeting_failed", text: "greeting: " + err.Error()}
+}

@@ -1,0 +1,179 @@
+package balancer
+
+import (
+	"net/netip"
+	"time"
+
+	"fairlead/metrics"
+)
+
+// Status is what a balancer is doing now. Its JSON is stable: fields are added, never changed.
+type Status struct {
+	Started   time.Time        `json:"started"`
+	Ready     bool             `json:"ready"`
+	NotReady  string           `json:"not_ready,omitempty"` // why
+	Sessions  int              `json:"sessions"`
+	Loops     []int            `json:"loops"` // sessions on each event loop
+	Listeners []ListenerStatus `json:"listeners"`
+	Pools     []PoolStatus     `json:"pools"`
+}
+
+// ListenerStatus is one listener's part of it.
+type ListenerStatus struct {
+	Name      string           `json:"name"`
+	Addresses []netip.AddrPort `json:"addresses"`
+	Pool      string           `json:"pool"`
+	Sessions  int              `json:"sessions"`
+}
+
+// PoolStatus is one pool's.
+type PoolStatus struct {
+	Name     string          `json:"name"`
+	Protocol Protocol        `json:"protocol"`
+	Policy   Policy          `json:"policy"`
+	Sessions int             `json:"sessions"`
+	Queued   int             `json:"queued"`
+	Backends []BackendStatus `json:"backends"`
+}
+
+// BackendStatus is one backend's. Durations are in nanoseconds.
+type BackendStatus struct {
+	Name        string           `json:"name"`
+	Addresses   []netip.AddrPort `json:"addresses"`
+	State       State            `json:"state"`
+	Since       time.Time        `json:"since"`
+	Reason      string           `json:"reason,omitempty"`
+	Weight      int              `json:"weight"`
+	Backup      bool             `json:"backup,omitempty"`
+	Role        string           `json:"role,omitempty"`
+	Version     string           `json:"version,omitempty"`
+	Sessions    int              `json:"sessions"`
+	MaxSessions int              `json:"max_sessions,omitempty"`
+	Total       uint64           `json:"total"`    // sessions that were ever led there
+	Failures    uint64           `json:"failures"` // connects and greetings that failed in live traffic
+	Probed      time.Time        `json:"probed"`
+	Connect     time.Duration    `json:"connect"` // of the latest probe
+	Greeting    time.Duration    `json:"greeting"`
+}
+
+// Status gathers it.
+func (b *Balancer) Status() Status {
+	s := Status{Started: b.started, Sessions: b.Sessions(), Loops: b.engine.Sessions()}
+	if err := b.Ready(); err != nil {
+		s.NotReady = err.Error()
+	} else {
+		s.Ready = true
+	}
+	for _, l := range b.listeners {
+		s.Listeners = append(s.Listeners, ListenerStatus{Name: l.name, Addresses: l.Addresses(), Pool: l.pool.name,
+			Sessions: int(l.sessions.Load())})
+	}
+	for _, p := range b.pools {
+		s.Pools = append(s.Pools, p.Status())
+	}
+	return s
+}
+
+// Addresses are those on which the listener listens now, with the ports that the kernel chose.
+func (l *Listener) Addresses() []netip.AddrPort {
+	addresses := make([]netip.AddrPort, len(l.acceptors))
+	for i, a := range l.acceptors {
+		addresses[i] = a.Address()
+	}
+	return addresses
+}
+
+// Listener finds a listener by name; nil when there is none.
+func (b *Balancer) Listener(name string) *Listener {
+	for _, l := range b.listeners {
+		if l.name == name {
+			return l
+		}
+	}
+	return nil
+}
+
+// Status gathers the pool's part.
+func (p *Pool) Status() PoolStatus {
+	config := p.Config()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := PoolStatus{Name: p.name, Protocol: config.Protocol, Policy: config.Policy, Queued: len(p.mu.queue),
+		Backends: make([]BackendStatus, len(p.mu.backends))}
+	for i, b := range p.mu.backends {
+		s.Backends[i] = b.status(p.mu.seats[i])
+		s.Sessions += b.mu.sessions
+	}
+	return s
+}
+
+func (b *Backend) status(seat seat) BackendStatus {
+	role := b.Config.Role
+	if role == "" {
+		role = b.mu.probe.Role
+	}
+	return BackendStatus{Name: b.Name, Addresses: b.Addresses(), State: b.mu.condition.state(), Since: b.mu.since,
+		Reason: b.mu.reason, Weight: b.Config.Weight, Backup: b.Config.Backup, Role: role, Version: b.mu.probe.Version,
+		Sessions: b.mu.sessions, MaxSessions: int(seat.max), Total: b.mu.total, Failures: b.mu.failures,
+		Probed: b.mu.probe.At, Connect: b.mu.probe.Connect, Greeting: b.mu.probe.Greeting}
+}
+
+// State is the backend's present state.
+func (b *Backend) State() State {
+	b.Pool.mu.Lock()
+	defer b.Pool.mu.Unlock()
+	return b.mu.condition.state()
+}
+
+// Backends are the pool's members.
+func (p *Pool) Backends() []*Backend {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]*Backend(nil), p.mu.backends...)
+}
+
+// Backend finds a member by name; nil when there is none.
+func (p *Pool) Backend(name string) *Backend {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, b := range p.mu.backends {
+		if b.Name == name {
+			return b
+		}
+	}
+	return nil
+}
+
+// has tells whether a member is in that state.
+func (p *Pool) has(state State) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, b := range p.mu.backends {
+		if b.mu.condition.state() == state {
+			return true
+		}
+	}
+	return false
+}
+
+// close ends the probing of all members.
+func (p *Pool) close() {
+	for _, b := range p.Backends() {
+		p.watcher.Forget(b)
+	}
+}
+
+// samples are the gauges, read at each scrape from where the truth is.
+func (b *Balancer) samples() metrics.Samples {
+	var s metrics.Samples
+	for _, p := range b.pools {
+		p.mu.Lock()
+		s.Pools = append(s.Pools, metrics.PoolSample{Pool: p.name, Queued: len(p.mu.queue)})
+		for _, backend := range p.mu.backends {
+			s.Backends = append(s.Backends, metrics.BackendSample{Pool: p.name, Backend: backend.Name,
+				State: backend.mu.condition.state().String(), Sessions: backend.mu.sessions})
+		}
+		p.mu.Unlock()
+	}
+	return s
+}

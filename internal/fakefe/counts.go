@@ -19,8 +19,8 @@ const (
 
 // Counts tells what an FE has and had.
 type Counts struct {
-	// Accepted, Logins, Denied and Queries count from the start: connections, successful logins (COM_CHANGE_USER not
-	// counted), refused ones, and statements.
+	// Accepted, Logins, Denied and Queries count from the start: connections; successful logins, COM_CHANGE_USER not
+	// counted; connections ended by an error, such as a wrong password or a packet that can't be read; statements.
 	Accepted, Logins, Denied, Queries uint64
 	// Present counts the connections of each State: Waiting, LoggingIn, Idle, Busy.
 	Present [ended]int

@@ -96,7 +96,7 @@ func TestHang(t *testing.T) {
 
 func TestFreeze(t *testing.T) {
 	fe := start(t, Config{})
-	pinging, killed, greeted := enter(t, fe), enter(t, fe), dial(t, fe)
+	pinging, killed, left, greeted := enter(t, fe), enter(t, fe), enter(t, fe), dial(t, fe)
 	greeted.greet()
 	set(t, fe, Freeze)
 	pinging.command(mysqlwire.ComPing, "")
@@ -113,7 +113,9 @@ func TestFreeze(t *testing.T) {
 		status, _ := get(t, fe, "/api/health")
 		answered <- status
 	}()
+	left.conn.CloseWrite()
 	set(t, fe, None)
+	left.ended()
 	pinging.ok()
 	greeted.ok()
 	late.greet()

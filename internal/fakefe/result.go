@@ -2,6 +2,7 @@ package fakefe
 
 import (
 	"bytes"
+	"math"
 
 	"fairlead/internal/mysqlwire"
 )
@@ -57,7 +58,11 @@ func (s *session) writeResult(r *result, binary bool) error {
 	}
 	for _, c := range r.columns {
 		if binary {
-			c.Type = mysqlwire.TypeVarString
+			c.Type, c.Length = mysqlwire.TypeVarString, 0
+		}
+		if c.Length == 0 {
+			// Some clients take this for the size of the buffer they need.
+			c.Length = math.MaxUint16
 		}
 		if err := s.writePayload(c.Append(nil)); err != nil {
 			return err

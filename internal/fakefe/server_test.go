@@ -59,6 +59,23 @@ func TestConfigErrors(t *testing.T) {
 	}
 }
 
+func TestIPv6(t *testing.T) {
+	if l, err := net.Listen("tcp", "[::1]:0"); err != nil {
+		t.Skip("no IPv6 here: ", err)
+	} else {
+		l.Close()
+	}
+	fe := start(t, Config{Listen: "[::1]:0", HTTPListen: "localhost:0"})
+	enter(t, fe)
+	set(t, fe, Refuse)
+	mustRefuse(t, fe.Address())
+	set(t, fe, None)
+	enter(t, fe)
+	if rows, _ := list(t, fe); rows[0]["IP"] != "::1" {
+		t.Errorf("rows %v", rows)
+	}
+}
+
 func TestConnectionCounts(t *testing.T) {
 	fe := start(t, Config{})
 	db := open(t, "root@tcp("+fe.Address()+")/")

@@ -101,6 +101,7 @@ func (s *session) serve() {
 }
 
 func (s *session) leaveTable() {
+	s.thaw() // a frozen process closes nothing, whatever its client does
 	s.cut(false)
 	s.fe.mu.Lock()
 	delete(s.fe.mu.sessions, s.id)

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"fairlead/internal/mysqlwire"
@@ -20,7 +19,6 @@ type FE struct {
 	config      Config
 	mysql, http *endpoint
 	started     time.Time
-	processID   atomic.Uint32
 
 	// operations serialises what starts and stops listeners: Set, Leave, Stop.
 	operations sync.Mutex

@@ -23,6 +23,9 @@ type Options struct {
 	// always by the same goroutine. When it falls behind, records are dropped, and the next one says how many.
 	Sessions     func(SessionRecord)
 	SessionBegun bool
+	// Changed, when set, is told of each change of a backend's state. It is called with the pool locked: it must be quick
+	// and call nothing of the balancer.
+	Changed func(Change)
 	// Lookup finds the addresses of names; nil means the system's resolver.
 	Lookup lookup
 }
@@ -83,6 +86,7 @@ func (b *Balancer) build(config Config, o Options) error {
 	pools := map[string]*Pool{}
 	for _, c := range config.Pools {
 		p := newPool(c, b.log, b.metrics, o.Watcher)
+		p.changed = o.Changed
 		b.pools, pools[c.Name] = append(b.pools, p), p
 		for _, backend := range c.Backends {
 			r, err := p.join(backend, o.Lookup)

@@ -3,6 +3,7 @@ package balancer
 import (
 	"fmt"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,13 +13,17 @@ import (
 
 // Listener is one named door: it accepts clients on its addresses and makes a session of each.
 type Listener struct {
-	name      string
-	balancer  *Balancer
-	config    ListenerConfig
-	pool      *Pool
-	metrics   *metrics.Listener
-	acceptors []splice.Acceptor
-	sessions  atomic.Int64
+	name     string
+	balancer *Balancer
+	config   ListenerConfig
+	pool     *Pool
+	metrics  *metrics.Listener
+	sessions atomic.Int64
+
+	mu struct {
+		sync.Mutex
+		acceptors []splice.Acceptor
+	}
 }
 
 // listen opens all addresses, or none.
@@ -35,7 +40,9 @@ func (l *Listener) listen() error {
 			l.close()
 			return &ListenError{Listener: l.name, Address: address, Err: err}
 		}
-		l.acceptors = append(l.acceptors, a)
+		l.mu.Lock()
+		l.mu.acceptors = append(l.mu.acceptors, a)
+		l.mu.Unlock()
 		l.balancer.log.Info("listening", "listener", l.name, "address", a.Address(), "pool", l.pool.name)
 	}
 	return nil
@@ -65,10 +72,13 @@ func (l *Listener) trouble(address netip.AddrPort, err error) {
 }
 
 func (l *Listener) close() {
-	for _, a := range l.acceptors {
+	l.mu.Lock()
+	acceptors := l.mu.acceptors
+	l.mu.acceptors = nil
+	l.mu.Unlock()
+	for _, a := range acceptors {
 		a.Close()
 	}
-	l.acceptors = nil
 }
 
 // accept is the beginning of each session.

@@ -38,6 +38,7 @@ type Pool struct {
 	metrics *metrics.Metrics
 	nobody  *metrics.Backend // counts sessions that reached no backend
 	watcher Watcher
+	changed func(Change) // may be nil
 
 	config atomic.Pointer[settings]
 
@@ -70,8 +71,11 @@ type Request struct {
 type ticket struct {
 	request Request
 	lease   *Lease // once granted
-	wake    func()
+	waiting waker
 }
+
+// waker is a session that waits; a splice.Task is one.
+type waker interface{ Wake() }
 
 func newPool(config PoolConfig, log *slog.Logger, m *metrics.Metrics, watcher Watcher) *Pool {
 	p := &Pool{name: config.Name, log: log.With("pool", config.Name), metrics: m, watcher: watcher,
@@ -187,15 +191,15 @@ func (p *Pool) release(l *Lease) {
 }
 
 // enqueue is Acquire for a session that can wait: where Acquire gives ErrFull and the queue has room, it gives a ticket,
-// and wake is called once the ticket holds a lease.
-func (p *Pool) enqueue(r Request, wake func()) (*Lease, *ticket, error) {
+// and waiting is woken once the ticket holds a lease.
+func (p *Pool) enqueue(r Request, waiting waker) (*Lease, *ticket, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l, err := p.acquire(r)
 	if err != ErrFull || len(p.mu.queue) >= p.config.Load().Queue {
 		return l, nil, err
 	}
-	t := &ticket{request: r, wake: wake}
+	t := &ticket{request: r, waiting: waiting}
 	p.mu.queue = append(p.mu.queue, t)
 	return nil, t, nil
 }
@@ -224,7 +228,7 @@ func (p *Pool) serveQueue() {
 		p.mu.queue[0] = nil
 		p.mu.queue = p.mu.queue[1:]
 		t.lease = l // nil, and so refused, when no backend is left at all
-		t.wake()
+		t.waiting.Wake()
 	}
 }
 
@@ -295,6 +299,9 @@ func (p *Pool) change(b *Backend, c condition, reason string) {
 	}
 	p.log.Log(nil, level, "backend "+to.String(), "backend", b.Name, "was", from.String(), "for", held.Round(time.Millisecond),
 		"reason", reason, "sessions", b.mu.sessions)
+	if p.changed != nil {
+		p.changed(Change{Pool: p.name, Backend: b.Name, From: from, To: to, Held: held, Reason: reason, Sessions: b.mu.sessions})
+	}
 	p.tend(b, from, to)
 	p.serveQueue()
 }

@@ -56,6 +56,15 @@ type BackendStatus struct {
 	Greeting    time.Duration    `json:"greeting"`
 }
 
+// Change is a backend's change from one state to another.
+type Change struct {
+	Pool, Backend string
+	From, To      State
+	Held          time.Duration // how long it was in From
+	Reason        string        // may be empty
+	Sessions      int           // on the backend at that moment
+}
+
 // Status gathers it.
 func (b *Balancer) Status() Status {
 	s := Status{Started: b.started, Sessions: b.Sessions(), Loops: b.engine.Sessions()}
@@ -76,8 +85,10 @@ func (b *Balancer) Status() Status {
 
 // Addresses are those on which the listener listens now, with the ports that the kernel chose.
 func (l *Listener) Addresses() []netip.AddrPort {
-	addresses := make([]netip.AddrPort, len(l.acceptors))
-	for i, a := range l.acceptors {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	addresses := make([]netip.AddrPort, len(l.mu.acceptors))
+	for i, a := range l.mu.acceptors {
 		addresses[i] = a.Address()
 	}
 	return addresses

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -198,7 +199,7 @@ func (b *Balancer) Ready() error {
 		}
 		down = append(down, fmt.Sprintf("listener %q: no backend of pool %q is up", l.name, l.pool.name))
 	}
-	return fmt.Errorf("no listener can serve: %q", down)
+	return errors.New("not serving: " + strings.Join(down, "; "))
 }
 
 // Pool finds a pool by name; nil when there is none.

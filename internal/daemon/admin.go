@@ -1,0 +1,165 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"fairlead/internal/config"
+)
+
+// Bounds of the admin server: whoever reaches it may neither hold it up nor grow it.
+const (
+	adminConnections = 256
+	adminHeaders     = 16 << 10
+	adminRead        = 5 * time.Second
+	adminWrite       = 30 * time.Second // a scrape over a slow line
+	adminIdle        = 2 * time.Minute  // longer than the usual scrape interval
+	adminFarewell    = time.Second      // for answers under way at the end
+)
+
+// admin serves what may be read over TCP: metrics, health and status. It can change nothing.
+type admin struct {
+	daemon    *Daemon
+	log       *slog.Logger
+	server    *http.Server
+	listeners []net.Listener
+	serving   sync.WaitGroup
+}
+
+func newAdmin(d *Daemon) *admin {
+	a := &admin{daemon: d, log: d.log.With("part", "admin")}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", a.index)
+	mux.HandleFunc("GET /status", a.status)
+	mux.HandleFunc("GET /healthz", a.healthz)
+	mux.HandleFunc("GET /readyz", a.readyz)
+	mux.Handle("GET /metrics", d.metrics.Handler())
+	a.server = &http.Server{
+		Handler:           guard(mux),
+		ReadHeaderTimeout: adminRead,
+		ReadTimeout:       adminRead,
+		WriteTimeout:      adminWrite,
+		IdleTimeout:       adminIdle,
+		MaxHeaderBytes:    adminHeaders,
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	return a
+}
+
+// listen opens the addresses, all that can be opened. The errors tell of the others.
+func (a *admin) listen(places []config.ListenAddress) []error {
+	var failed []error
+	for _, place := range places {
+		l, err := net.Listen(network(place.Address.Addr()), place.Address.String())
+		if err != nil {
+			failed = append(failed, placed(place, err))
+			continue
+		}
+		a.listeners = append(a.listeners, limit(l, adminConnections))
+	}
+	return failed
+}
+
+// network is the one on which an address means itself alone; [::] covers IPv4 too.
+func network(a netip.Addr) string {
+	switch {
+	case a.Is4():
+		return "tcp4"
+	case a.IsUnspecified():
+		return "tcp"
+	}
+	return "tcp6"
+}
+
+func (a *admin) serve() {
+	for _, l := range a.listeners {
+		a.serving.Add(1)
+		go a.serveOn(l)
+	}
+}
+
+func (a *admin) serveOn(l net.Listener) {
+	defer a.serving.Done()
+	if err := a.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		a.log.Error("the admin address is not served any more", "address", l.Addr().String(), "error", err)
+	}
+}
+
+func (a *admin) addresses() []netip.AddrPort {
+	var all []netip.AddrPort
+	for _, l := range a.listeners {
+		if t, ok := l.Addr().(*net.TCPAddr); ok {
+			all = append(all, netip.AddrPortFrom(t.AddrPort().Addr().Unmap(), t.AddrPort().Port()))
+		}
+	}
+	return all
+}
+
+// close ends the server; answers under way get a moment.
+func (a *admin) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), adminFarewell)
+	defer cancel()
+	if err := a.server.Shutdown(ctx); err != nil {
+		_ = a.server.Close()
+	}
+	for _, l := range a.listeners { // those that were never served
+		_ = l.Close()
+	}
+	a.serving.Wait()
+}
+
+// healthz says that the process is alive.
+func (a *admin) healthz(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") }
+
+// readyz says whether clients should be sent here.
+func (a *admin) readyz(w http.ResponseWriter, _ *http.Request) {
+	if err := a.daemon.balancer.Ready(); err != nil {
+		text(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	text(w, http.StatusOK, "ready")
+}
+
+// status is what "fairlead status --json" prints.
+func (a *admin) status(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	_ = e.Encode(a.daemon.balancer.Status()) // the peer may have gone
+}
+
+const indexPage = `<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>fairlead</title>
+<h1>fairlead %s</h1>
+<p>%s
+<ul>
+<li><a href="/status">/status</a>: listeners, pools and backends as JSON
+<li><a href="/metrics">/metrics</a>: for Prometheus
+<li><a href="/readyz">/readyz</a>: 200 when clients can be served, else 503 and the reason
+<li><a href="/healthz">/healthz</a>: 200 as long as the process is alive
+</ul>
+`
+
+func (a *admin) index(w http.ResponseWriter, _ *http.Request) {
+	state := "Ready."
+	if err := a.daemon.balancer.Ready(); err != nil {
+		state = "Not ready: " + err.Error()
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	fmt.Fprintf(w, indexPage, html.EscapeString(a.daemon.options.Version), html.EscapeString(state))
+}
+
+func text(w http.ResponseWriter, code int, line string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(code)
+	fmt.Fprintln(w, line)
+}

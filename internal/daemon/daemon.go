@@ -1,0 +1,135 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"sync"
+
+	"fairlead/balancer"
+	"fairlead/internal/config"
+	"fairlead/metrics"
+	"fairlead/probe"
+)
+
+// Options are what a Daemon needs besides the file. Output must be set.
+type Options struct {
+	// Version and Revision say which build this is; empty stays empty.
+	Version, Revision string
+	// Output takes the log. It is written to by one goroutine at a time.
+	Output io.Writer
+	// Probe, when set, says how one backend is probed, in place of the file's [pool.probe].
+	Probe func(*balancer.Backend) probe.Config
+	// Session, when set, is told of each session that begins and that ends, beside the log; always by the same goroutine.
+	Session func(balancer.SessionRecord)
+	// Changed, when set, is told of each change of a backend's state. See [balancer.Options].
+	Changed func(balancer.Change)
+}
+
+// Daemon is one balancer with everything around it.
+type Daemon struct {
+	file     *config.File
+	options  Options
+	output   *output
+	log      *slog.Logger
+	metrics  *metrics.Metrics
+	fleet    *probe.Fleet[*balancer.Backend]
+	balancer *balancer.Balancer
+	admin    *admin
+	closing  sync.Once
+}
+
+// New builds a daemon. It probes backends from now on; it listens nowhere before Start. Close must be called in any case.
+func New(file *config.File, o Options) (*Daemon, error) {
+	d := &Daemon{file: file, options: o, output: newOutput(o.Output)}
+	d.log = newLogger(d.output, file.Log)
+	d.metrics = metrics.New(metrics.BuildInfo{Version: o.Version, Revision: o.Revision, GoVersion: runtime.Version()})
+	d.fleet = probe.NewFleet(d.log, d.metrics, report)
+	b, err := balancer.New(file.Balancer, balancer.Options{
+		Log:          d.log,
+		Metrics:      d.metrics,
+		Watcher:      watcher{d.fleet, d.probeConfig},
+		Sessions:     d.sessionTeller(),
+		SessionBegun: o.Session != nil,
+		Changed:      o.Changed,
+	})
+	if err != nil {
+		d.fleet.Close()
+		d.output.Close()
+		return nil, fmt.Errorf("daemon: %w", err)
+	}
+	d.balancer = b
+	d.admin = newAdmin(d)
+	tuneMemory(b)
+	return d, nil
+}
+
+// probeConfig says how a backend is probed.
+func (d *Daemon) probeConfig(b *balancer.Backend) probe.Config {
+	if d.options.Probe != nil {
+		return d.options.Probe(b)
+	}
+	return d.file.Probes[b.Pool.Name()]
+}
+
+// Balancer is the balancer that the daemon runs.
+func (d *Daemon) Balancer() *balancer.Balancer { return d.balancer }
+
+// Log is the daemon's log.
+func (d *Daemon) Log() *slog.Logger { return d.log }
+
+// Start opens the admin addresses, the control socket and the listeners: all of them or, with an error, none. What the
+// file asks for and can't be had is a ListenErrors.
+func (d *Daemon) Start() error {
+	var failed ListenErrors
+	failed = append(failed, d.admin.listen(d.addressesOf("admin"))...)
+	if len(failed) > 0 {
+		return failed
+	}
+	if err := d.balancer.Start(); err != nil {
+		return d.explain(err)
+	}
+	d.admin.serve()
+	d.log.Info("serving", "version", d.options.Version, "file", d.file.Name, "listeners", d.listening(),
+		"admin", d.AdminAddresses())
+	for _, w := range d.file.Warnings {
+		d.log.Warn("the configuration looks odd", "problem", w.Error())
+	}
+	return nil
+}
+
+// listening lists where clients are served.
+func (d *Daemon) listening() []string {
+	var all []string
+	for _, l := range d.balancer.Status().Listeners {
+		for _, a := range l.Addresses {
+			all = append(all, l.Name+"="+a.String())
+		}
+	}
+	return all
+}
+
+// AdminAddresses are those on which the admin pages are served, with the ports that the kernel chose.
+func (d *Daemon) AdminAddresses() []netip.AddrPort { return d.admin.addresses() }
+
+// Shutdown ends the daemon in order: unready at once, accepting for the file's grace, draining for its drain, and then
+// everything that is left. The admin addresses and the control socket answer until the last session has ended. When ctx ends
+// all that remains is cut short. Shutdown implies Close.
+func (d *Daemon) Shutdown(ctx context.Context) {
+	d.balancer.Shutdown(ctx, d.file.Shutdown.Grace, d.file.Shutdown.Drain)
+	d.Close()
+}
+
+// Close ends everything at once, and waits until nothing runs any more.
+func (d *Daemon) Close() {
+	d.closing.Do(func() {
+		d.balancer.Close()
+		d.fleet.Close()
+		d.log.Info("ended")
+		d.admin.close()
+		d.output.Close()
+	})
+}

@@ -1,0 +1,69 @@
+package daemon
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"fairlead/balancer"
+	"fairlead/internal/config"
+)
+
+// newLogger makes a logger as the file says.
+func newLogger(to io.Writer, c config.Log) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.Level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(to, options))
+	}
+	return slog.New(slog.NewTextHandler(to, options))
+}
+
+// sessionTeller is who is told of sessions: the log, and whoever asked for it.
+func (d *Daemon) sessionTeller() func(balancer.SessionRecord) {
+	logged, told := d.file.Log.Sessions && d.file.Log.Level <= slog.LevelInfo, d.options.Session
+	if !logged && told == nil {
+		return nil
+	}
+	lines := newLogger(patient{d.output}, d.file.Log)
+	return func(r balancer.SessionRecord) {
+		if logged && r.Lost > 0 {
+			lines.Warn("session records lost: they came faster than they could be written", "lost", r.Lost)
+		}
+		if logged && r.End != "" {
+			logSession(lines, r)
+		}
+		if told != nil {
+			told(r)
+		}
+	}
+}
+
+// logSession writes the line of a session that has ended. What peers call themselves is quoted by the handlers.
+func logSession(lines *slog.Logger, r balancer.SessionRecord) {
+	lines.LogAttrs(context.Background(), slog.LevelInfo, "session",
+		slog.String("client", clientText(r.Client)),
+		slog.String("listener", r.Listener),
+		slog.String("pool", r.Pool),
+		slog.String("backend", r.Backend),
+		slog.Uint64("connection_id", uint64(r.ConnectionID)),
+		slog.String("user", r.User),
+		slog.String("database", r.Database),
+		slog.String("program", r.Program),
+		slog.Uint64("to_server", r.ToServer),
+		slog.Uint64("to_client", r.ToClient),
+		slog.Duration("connect", r.Connect.Round(time.Microsecond)),
+		slog.Duration("greeting", r.Greeting.Round(time.Microsecond)),
+		slog.Duration("duration", r.Duration.Round(time.Microsecond)),
+		slog.String("end", r.End),
+	)
+}
+
+// clientText is a client's address; one that could not be read any more is empty.
+func clientText(a netip.AddrPort) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}

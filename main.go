@@ -1,0 +1,116 @@
+// Command fairlead leads MySQL-protocol clients to healthy servers. See README.md.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"fairlead/internal/config"
+	"fairlead/internal/daemon"
+)
+
+// Exit statuses of every command.
+const (
+	exitFailed = 1 // something failed while running
+	exitUsage  = 2 // bad usage or configuration: trying again changes nothing
+)
+
+func main() { os.Exit(run(os.Args)) }
+
+// run is the program: it tells of an error, and returns the exit status.
+func run(arguments []string) int {
+	app := newApp()
+	ordered, err := order(app, arguments)
+	if err == nil {
+		err = app.Run(ordered)
+	}
+	if err == nil {
+		return 0
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(os.Stderr, text)
+	}
+	var status *statusError
+	if errors.As(err, &status) {
+		return status.code
+	}
+	return exitFailed
+}
+
+// statusError is an error with an exit status of its own.
+type statusError struct {
+	code int
+	err  error
+}
+
+func (e *statusError) Error() string { return e.err.Error() }
+func (e *statusError) Unwrap() error { return e.err }
+
+// usage makes an error one of usage or configuration; nil stays nil.
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &statusError{exitUsage, err}
+}
+
+func newApp() *cli.App {
+	return &cli.App{
+		Name:            "fairlead",
+		Usage:           "leads MySQL-protocol clients to healthy servers",
+		Version:         version,
+		HideVersion:     true, // there is a command
+		Flags:           places(),
+		Action:          runCommand,
+		Commands:        commands(),
+		OnUsageError:    usageError,
+		ExitErrHandler:  func(*cli.Context, error) {}, // run does it
+		CommandNotFound: nil,
+	}
+}
+
+func commands() []*cli.Command {
+	return []*cli.Command{
+		{
+			Name:   "run",
+			Usage:  "serve clients; this is what happens without a command",
+			Flags:  places(),
+			Action: runCommand,
+		},
+		{
+			Name:   "version",
+			Usage:  "tell which build this is",
+			Action: versionCommand,
+		},
+	}
+}
+
+func runCommand(c *cli.Context) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	file, err := config.Load(configPath(c))
+	if err != nil {
+		return usage(err)
+	}
+	if path := given(c, "socket"); path != "" {
+		file.Admin.Socket = path
+	}
+	err = daemon.Run(file, daemon.Options{Version: version, Revision: revision(), Output: os.Stderr})
+	var listen daemon.ListenErrors
+	if errors.As(err, &listen) {
+		return usage(err)
+	}
+	return err
+}
+
+func versionCommand(c *cli.Context) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	fmt.Println(build())
+	return nil
+}

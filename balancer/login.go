@@ -85,7 +85,9 @@ func (s *session) logIn(server splice.Conn, greeting []byte, joint *splice.Joint
 		}
 		return true
 	}
-	return s.passVerdict(server, deadline)
+	whole, ok := s.passVerdict(server, deadline)
+	joint.Settled = whole
+	return ok
 }
 
 // loginTurns is how often a login over TLS changes direction after the SSLRequest, at least (TLS 1.3: ClientHello, the
@@ -137,8 +139,9 @@ func (s *session) passLogin(server splice.Conn, deadline time.Time) (tls bool, e
 	}
 }
 
-// passVerdict carries the login on, whoever speaks, until the server has said yes or no.
-func (s *session) passVerdict(server splice.Conn, deadline time.Time) bool {
+// passVerdict carries the login on, whoever speaks, until the server has said yes or no. whole tells that its word was
+// passed on to the last byte, and nothing after it.
+func (s *session) passVerdict(server splice.Conn, deadline time.Time) (whole, ok bool) {
 	client := s.task.Client()
 	fixed := packetBuffers.Get().(*[packetBuffer]byte)
 	defer packetBuffers.Put(fixed)
@@ -150,14 +153,14 @@ func (s *session) passVerdict(server splice.Conn, deadline time.Time) bool {
 			to, fromSide, toSide, count = client, "server", "client", &s.toClient
 		}
 		if err != nil {
-			return s.loginFailed(err, fromSide)
+			return false, s.loginFailed(err, fromSide)
 		}
 		if err := to.Write(fixed[:n], deadline); err != nil {
-			return s.loginFailed(err, toSide)
+			return false, s.loginFailed(err, toSide)
 		}
 		count.Add(uint64(n))
 		if from == server && answers.scan(fixed[:n]) {
-			return true
+			return answers.whole, true
 		}
 	}
 }
@@ -174,6 +177,7 @@ type packetScanner struct {
 	have   int // bytes of the header
 	left   int // bytes of the payload still to come
 	first  bool
+	whole  bool // the verdict was the last packet, and came to its end
 }
 
 // scan reads on, and tells whether an OK or ERR packet has begun: the verdict over a login
@@ -197,6 +201,7 @@ func (p *packetScanner) scan(b []byte) (verdict bool) {
 			break
 		}
 		if p.first && (b[0] == okPacket || b[0] == errPacket) {
+			p.whole = len(b) == p.left
 			return true
 		}
 		p.first = false

@@ -115,6 +115,10 @@ type Joint struct {
 	// and a server that take turns, as in a login that can't be read. Zero Turns ask for nothing.
 	Proof time.Time
 	Turns int
+	// Settled says that nothing is outstanding between the two: when the client finishes before a byte has moved,
+	// the server has nothing to send to it any more, and both sides are closed at once. Half of what the end of a short
+	// session costs is saved.
+	Settled bool
 	// Keepalive is for the server's socket; nil means none. It must not be changed any more.
 	Keepalive *Keepalive
 	// Owner is told what happens.

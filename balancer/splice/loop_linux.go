@@ -102,11 +102,8 @@ func (l *loop) run() {
 	defer l.free()
 	events := make([]unix.EpollEvent, batch)
 	for !l.stopping || l.sessions.Load() > 0 {
-		n, err := unix.EpollWait(l.epoll, events, l.patience())
+		n := l.await(events)
 		l.now = l.engine.clock()
-		if err != nil {
-			n = 0 // EINTR
-		}
 		for i := range events[:n] {
 			l.event(&events[i])
 		}
@@ -133,6 +130,22 @@ func (l *loop) event(e *unix.EpollEvent) {
 			l.advance(at.s, e)
 		}
 	}
+}
+
+// await waits for events. The first millisecond is a raw call: the thread sleeps, and the Go scheduler believes that it
+// works. Under load the next event comes within that time, and is spared the scheduler's taking the processor away
+// and giving it back, which costs more than some sessions do. A loop that has nothing to do then waits as one should.
+func (l *loop) await(events []unix.EpollEvent) int {
+	patience := l.patience()
+	soon := patience
+	if patience < 0 || patience > 1 {
+		soon = 1
+	}
+	if n := epollWait(l.epoll, events, soon); n != 0 || soon == patience {
+		return max(n, 0)
+	}
+	n, _ := unix.EpollWait(l.epoll, events, max(patience-soon, -1))
+	return max(n, 0)
 }
 
 // patience is how long EpollWait may wait, in milliseconds.

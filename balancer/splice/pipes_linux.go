@@ -1,7 +1,9 @@
 package splice
 
 import (
+	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -82,6 +84,17 @@ func newPipe(size int) *pipe {
 		return nil
 	}
 	return made
+}
+
+// drain takes bytes back out of the pipe.
+func (p *pipe) drain(b []byte) (int, syscall.Errno) {
+	n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(p.read), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
+		uintptr(len(b)))
+	if errno != 0 {
+		return 0, errno
+	}
+	p.held -= int(n)
+	return int(n), 0
 }
 
 func (p *pipe) close() {

@@ -26,6 +26,7 @@ type half struct {
 
 	readable  bool // src may have something
 	hup       bool // src has announced its end: read until it comes, for a short read proves nothing any more
+	failed    bool // src has announced an error
 	bulk      bool // the last read filled the buffer: splice
 	eof       bool // src has finished
 	shut      bool // and dst knows
@@ -52,6 +53,7 @@ type session struct {
 	last      int8 // the half that moved last, while turns are counted
 	turns     int8 // still to be taken before proof
 	queued    bool // in the loop's again
+	settled   bool // nothing was outstanding at the join
 }
 
 // advance does what an epoll event calls for.
@@ -64,11 +66,10 @@ func (l *loop) advance(s *session, e *unix.EpollEvent) {
 	if e.Events&ended != 0 {
 		in.hup = true // this edge comes once, maybe together with the last data
 	}
-	if e.Events&unix.EPOLLERR != 0 && in.eof {
-		l.finish(s, broken(k, socketError(in.src))) // nobody will read there any more, so ask
-		return
+	if e.Events&unix.EPOLLERR != 0 {
+		in.failed = true
 	}
-	if e.Events&(unix.EPOLLIN|ended) != 0 && !in.eof {
+	if e.Events&(unix.EPOLLIN|ended) != 0 {
 		in.readable = true
 		l.settle(s, l.carry(s, k))
 	}
@@ -84,15 +85,16 @@ func (h *half) pending() bool { return h.lent != nil || h.pipe != nil && h.pipe.
 func (l *loop) carry(s *session, k int) End {
 	h := &s.halves[k]
 	for budget := turn; ; {
-		switch errno := l.flush(h); {
+		switch errno := l.flush(s, h); {
+		case errno == unix.EAGAIN && h.failed && k == client:
+			return broken(k, socketError(h.src)) // nobody waits for what the server would do with the rest
 		case errno == unix.EAGAIN:
 			l.awaitRoom(s, k)
 			return Unfinished
 		case errno != 0:
 			return broken(1-k, errno)
 		case h.eof:
-			l.passOnEnd(s, k)
-			return Unfinished
+			return l.passOnEnd(s, k)
 		case !h.readable:
 			l.returnPipe(h)
 			return Unfinished
@@ -122,84 +124,100 @@ func (l *loop) carry(s *session, k int) End {
 }
 
 // flush writes what was taken and is still held.
-func (l *loop) flush(h *half) syscall.Errno {
-	for h.pipe != nil && h.pipe.held > 0 {
-		n, errno := splice(h.pipe.read, h.dst, h.pipe.held)
-		if errno != 0 {
-			return errno
+func (l *loop) flush(s *session, h *half) syscall.Errno {
+	for h.pending() {
+		if h.lent == nil {
+			n, errno := splice(h.pipe.read, h.dst, h.pipe.held)
+			if refused(errno) {
+				n, errno = 0, l.unpipe(h)
+			}
+			if errno != 0 {
+				return errno
+			}
+			h.pipe.held -= n
+		} else {
+			n, errno := send(h.dst, h.lent[h.from:h.to])
+			if errno != 0 {
+				return errno
+			}
+			if h.from += int32(n); h.from == h.to {
+				l.returnBuffer(h)
+			}
 		}
-		h.pipe.held -= n
-	}
-	for h.lent != nil {
-		n, errno := send(h.dst, h.lent[h.from:h.to])
-		if errno != 0 {
-			return errno
-		}
-		if h.from += int32(n); h.from == h.to {
-			l.returnBuffer(h)
-		}
+		s.active = l.now // a side that reads slowly is not idle
 	}
 	return 0
 }
 
-// take reads from src: into a pipe when there is much, else into the loop's buffer, which is written to dst at once. n is
-// 0 at the end.
+// take reads from src, into a pipe when there is much, else into a buffer. n is 0 at the end.
 func (l *loop) take(h *half) (n int, errno syscall.Errno) {
-	if h.bulk && h.pipe == nil {
+	if h.pipe == nil && h.bulk {
 		h.pipe = l.pipes.borrow(l.now)
 	}
-	if h.pipe != nil {
+	if h.pipe != nil && l.pipes.most > 0 {
 		n, errno = splice(h.src, h.pipe.write, l.pipes.size)
-		if errno == unix.EINVAL || errno == unix.ENOSYS {
-			l.returnPipe(h)
-			l.pipes.close() // this kernel or this socket can't: copy from now on
-			return l.copy(h)
-		}
 		if errno == 0 {
 			h.pipe.held = n
 		}
-		return n, errno
+		if !refused(errno) {
+			return n, errno
+		}
+		l.pipes.close()
 	}
+	l.returnPipe(h)
 	return l.copy(h)
 }
 
+// refused tells whether this kernel, or this kind of socket, can't splice: bytes are copied from then on.
+func refused(errno syscall.Errno) bool { return errno == unix.EINVAL || errno == unix.ENOSYS }
+
+// copy reads once into a buffer, for flush to write.
 func (l *loop) copy(h *half) (n int, errno syscall.Errno) {
-	n, errno = receive(h.src, l.buffer[:])
+	b := l.takeBuffer()
+	n, errno = receive(h.src, b[:])
 	if errno != 0 || n == 0 {
+		l.spare = append(l.spare, b)
 		return n, errno
 	}
-	h.bulk = n == len(l.buffer)
+	h.lent, h.from, h.to = b, 0, int32(n)
+	h.bulk = n == len(b)
 	if !h.bulk && !h.hup {
 		h.readable = false // a short read means drained: the next edge will tell
-	}
-	sent, errno := send(h.dst, l.buffer[:n])
-	if errno != 0 {
-		sent = 0 // flush meets the error again, and knows whose it is
-	}
-	if sent < n {
-		h.lent, h.from, h.to = l.buffer, int32(sent), int32(n)
-		l.buffer = l.takeBuffer()
 	}
 	return n, 0
 }
 
-// passOnEnd tells dst that src has finished. When both have, there is nothing to tell: the session is closed.
-func (l *loop) passOnEnd(s *session, k int) {
+// unpipe takes back into a buffer what a pipe holds for a dst that can't be spliced to.
+func (l *loop) unpipe(h *half) syscall.Errno {
+	l.pipes.close()
+	b := l.takeBuffer()
+	n, errno := h.pipe.drain(b[:])
+	if errno == 0 {
+		h.lent, h.from, h.to = b, 0, int32(n)
+	}
+	return errno
+}
+
+// passOnEnd tells dst that src has finished. When both have, there is nothing to tell: the session is closed. A src that
+// was reset after its end says nothing more, so its error is asked for.
+func (l *loop) passOnEnd(s *session, k int) End {
 	h, other := &s.halves[k], &s.halves[1-k]
 	l.returnPipe(h)
-	if h.shut {
-		return
+	if !h.shut {
+		h.shut = true
+		if !other.eof {
+			s.first = int8(k)
+		}
+		if !other.shut {
+			shutdownWrite(h.dst)
+			s.active = l.now
+			l.arm(s)
+		}
 	}
-	h.shut = true
-	if !other.eof {
-		s.first = int8(k)
+	if h.failed && !other.shut {
+		return broken(k, socketError(h.src))
 	}
-	if other.shut {
-		return
-	}
-	shutdownWrite(h.dst)
-	s.active = l.now
-	l.arm(s)
+	return Unfinished
 }
 
 // settle closes the session if it is over.
@@ -267,7 +285,8 @@ func (l *loop) finish(s *session, end End) {
 		l.returnPipe(h)
 		l.returnBuffer(h)
 		l.forget(h.slot)
-		if mustReset(k, end, quiet) {
+		told := s.halves[1-k].shut // has all that was for it: a reset could only take back what it has not read yet
+		if !told && mustReset(k, end, quiet) {
 			resetFD(h.src)
 		} else {
 			closeFD(h.src)

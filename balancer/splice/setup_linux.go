@@ -118,7 +118,7 @@ func (l *loop) join(s *session) {
 	for _, other := range c.conns {
 		other.Close()
 	}
-	s.owner, s.keepalive = c.joint.Owner, c.joint.Keepalive
+	s.owner, s.keepalive, s.settled = c.joint.Owner, c.joint.Keepalive, c.joint.Settled
 	s.idle, s.linger = int64(c.joint.Idle), int64(c.joint.Linger)
 	s.turns, s.proof = int8(c.joint.Turns), int64(c.joint.Proof.Sub(l.engine.epoch))
 	s.state, s.active, s.last = joined, l.now, -1

@@ -46,6 +46,16 @@ func splice(from, to int32, most int) (int, syscall.Errno) {
 	}
 }
 
+// epollWait is epoll_wait(2) for waits too short to be worth telling the scheduler; -1 when a signal came.
+func epollWait(epoll int, events []unix.EpollEvent, milliseconds int) int {
+	n, _, e := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(unsafe.SliceData(events))),
+		uintptr(len(events)), uintptr(milliseconds), 0, 0)
+	if e != 0 {
+		return -1
+	}
+	return int(n)
+}
+
 func accept(fd int32) (int32, netip.AddrPort, syscall.Errno) {
 	var address syscall.RawSockaddrAny
 	size := uint32(unsafe.Sizeof(address))

@@ -36,6 +36,17 @@ func (s State) String() string {
 // MarshalText gives the name.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// UnmarshalText takes a name.
+func (s *State) UnmarshalText(text []byte) error {
+	for state, name := range stateNames {
+		if name == string(text) {
+			*s = State(state)
+			return nil
+		}
+	}
+	return fmt.Errorf("balancer: no state of a backend is called %q", text)
+}
+
 // takes tells whether new sessions go there.
 func (s State) takes() bool { return s == Unknown || s == Up }
 
@@ -62,6 +73,16 @@ const (
 	// Disable lets no new ones in and counts the backend as out of service.
 	Disable
 )
+
+var orderNames = [...]string{Enable: "enable", Drain: "drain", Disable: "disable"}
+
+// String is the order as a command.
+func (o Order) String() string {
+	if int(o) < len(orderNames) {
+		return orderNames[o]
+	}
+	return fmt.Sprintf("order_%d", uint8(o))
+}
 
 // condition is all that decides a backend's state. It is pure: see next.
 type condition struct {

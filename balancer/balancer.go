@@ -215,7 +215,10 @@ func (b *Balancer) Pool(name string) *Pool {
 // Sessions counts the sessions under way, those being set up among them.
 func (b *Balancer) Sessions() int { return int(b.sessions.Load()) }
 
-func (b *Balancer) sessionBegun(s *session) { b.records.begun(s) }
+func (b *Balancer) sessionBegun(s *session) {
+	s.begun.Store(true)
+	b.records.begun(s)
+}
 
 func (b *Balancer) sessionEnded(s *session, over time.Time, end string) {
 	b.records.ended(s, over, end)

@@ -29,6 +29,7 @@ type session struct {
 
 	toServer, toClient atomic.Uint64
 	active             atomic.Int64 // unix nanoseconds of the last report of bytes
+	begun              atomic.Bool  // logged in, about to be joined: from now on login may be read by others
 	over               bool         // concluded
 }
 

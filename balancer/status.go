@@ -43,6 +43,7 @@ type BackendStatus struct {
 	State       State            `json:"state"`
 	Since       time.Time        `json:"since"`
 	Reason      string           `json:"reason,omitempty"`
+	Order       string           `json:"order,omitempty"` // what a person has said: drain or disable
 	Weight      int              `json:"weight"`
 	Backup      bool             `json:"backup,omitempty"`
 	Role        string           `json:"role,omitempty"`
@@ -123,8 +124,12 @@ func (b *Backend) status(seat seat) BackendStatus {
 	if role == "" {
 		role = b.mu.probe.Role
 	}
+	var order string
+	if o := b.mu.condition.order; o != Enable {
+		order = o.String()
+	}
 	return BackendStatus{Name: b.Name, Addresses: b.Addresses(), State: b.mu.condition.state(), Since: b.mu.since,
-		Reason: b.mu.reason, Weight: b.Config.Weight, Backup: b.Config.Backup, Role: role, Version: b.mu.probe.Version,
+		Reason: b.mu.reason, Order: order, Weight: b.Config.Weight, Backup: b.Config.Backup, Role: role, Version: b.mu.probe.Version,
 		Sessions: b.mu.sessions, MaxSessions: int(seat.max), Total: b.mu.total, Failures: b.mu.failures,
 		Probed: b.mu.probe.At, Connect: b.mu.probe.Connect, Greeting: b.mu.probe.Greeting}
 }

@@ -84,12 +84,12 @@ func (o Order) String() string {
 	return fmt.Sprintf("order_%d", uint8(o))
 }
 
-// condition is all that decides a backend's state. It is pure: see next.
+// condition is all that decides a backend's state. It is a value, and what follows from it depends on nothing else.
 type condition struct {
 	verdict Verdict
 	order   Order
-	// suspect is set by live traffic that met a refused, reset or silent connect, and cleared by a Fit verdict from a
-	// probe that began later.
+	// suspect is set by live traffic that met a refused, reset or silent connect, and cleared by the verdict of a probe
+	// that began later.
 	suspect bool
 }
 
@@ -109,19 +109,12 @@ func (c condition) state() State {
 }
 
 // judged is the condition after a report of the probes; fresh tells that the probe began after the suspicion, if there
-// is one. A suspect stays one until it has proved itself.
+// is one. What began before it can't clear it, and to know nothing changes nothing.
 func (c condition) judged(v Verdict, fresh bool) condition {
-	if c.suspect {
-		switch {
-		case v == Unfit || v == Leaving:
-			c.suspect = false
-		case v == Fit && fresh:
-			c.suspect = false
-		default:
-			return c
-		}
+	if v == Undecided || c.suspect && !fresh {
+		return c
 	}
-	c.verdict = v
+	c.verdict, c.suspect = v, false
 	return c
 }
 

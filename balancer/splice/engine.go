@@ -204,7 +204,7 @@ type Options struct {
 	Loops int
 	// Pipes bounds the pipes of one loop; 0 means that bulk data is copied.
 	Pipes int
-	// PipeSize is the capacity asked for each pipe, in bytes; 0 means 256 KiB.
+	// PipeSize is the capacity asked for each pipe, in bytes; 0 means 512 KiB.
 	PipeSize int
 	// Panicked, when set, is told of a set-up that panicked, with its stack; its session is closed and the
 	// others go on. Without it the panic takes its usual way.
@@ -217,7 +217,7 @@ func New(o Options) (Engine, error) {
 		o.Loops = runtime.GOMAXPROCS(0)
 	}
 	if o.PipeSize <= 0 {
-		o.PipeSize = 256 << 10
+		o.PipeSize = 512 << 10
 	}
 	switch o.Kind {
 	case "", "auto":

@@ -15,8 +15,8 @@ const (
 	// bufferSize is the copy buffer's: a read that fills it turns the direction to splice. 16 KiB was measured to
 	// cost 40 % more on 32 KB results.
 	bufferSize = 64 << 10
-	// turn bounds the bytes that one direction moves before others get theirs: some 60 µs of splicing.
-	turn = 256 << 10
+	// turn bounds the bytes that one direction moves before others get theirs: a full pipe, some 200 µs.
+	turn = 512 << 10
 	// publishing is the time between two reports of bytes moved.
 	publishing = time.Second
 	// spareBuffers and spareCoroutines are kept by a loop for the next who needs one.

@@ -37,7 +37,7 @@ func Default() Defaults {
 			Kind:     "auto",
 			Loops:    0,
 			Pipes:    128,     // with the next line at most 32 MiB of kernel memory a loop
-			PipeSize: 1 << 18, // more gains nothing in throughput
+			PipeSize: 1 << 19, // measured: 64 KiB costs 1.3 times as much CPU a GB, 1 MiB no less
 		},
 		Listener: balancer.ListenerConfig{
 			LoginTimeout: 10 * time.Second, // MySQL's own connect_timeout

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"fairlead/internal/config"
+	"fairlead/internal/netlimit"
 )
 
 // Bounds of the admin server: whoever reaches it may neither hold it up nor grow it.
@@ -64,7 +65,7 @@ func (a *admin) listen(places []config.ListenAddress) []error {
 			failed = append(failed, placed(place, err))
 			continue
 		}
-		a.listeners = append(a.listeners, limit(l, adminConnections))
+		a.listeners = append(a.listeners, netlimit.Listener(l, adminConnections))
 	}
 	return failed
 }

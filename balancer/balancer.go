@@ -40,10 +40,10 @@ type Balancer struct {
 	pools     []*Pool
 	records   *sessionRecords
 
-	resolving struct {
+	resolvers []*resolver
+	chores    struct { // what runs beside the sessions, from Start to Close
 		sync.WaitGroup
-		resolvers []*resolver
-		cancel    context.CancelFunc
+		cancel context.CancelFunc
 	}
 	ids      atomic.Uint64
 	sessions atomic.Int64 // under way, set-ups included
@@ -95,7 +95,7 @@ func (b *Balancer) build(config Config, o Options) error {
 				return err
 			}
 			if r != nil {
-				b.resolving.resolvers = append(b.resolving.resolvers, r)
+				b.resolvers = append(b.resolvers, r)
 			}
 		}
 	}
@@ -109,14 +109,11 @@ func (b *Balancer) build(config Config, o Options) error {
 // Start looks up names and opens the listeners: all of them, or, with an error, none. It is called once.
 func (b *Balancer) Start() error {
 	ctx, cancel := context.WithCancel(context.Background())
-	b.resolving.cancel = cancel
-	for _, r := range b.resolving.resolvers {
-		b.resolving.Add(1)
-		go func() {
-			defer b.resolving.Done()
-			r.run(ctx)
-		}()
+	b.chores.cancel = cancel
+	for _, r := range b.resolvers {
+		b.chores.Go(func() { r.run(ctx) })
 	}
+	b.chores.Go(func() { b.tidy(ctx) })
 	for i, l := range b.listeners {
 		if err := l.listen(); err != nil {
 			for _, open := range b.listeners[:i] {
@@ -175,9 +172,9 @@ func (b *Balancer) Close() {
 	for _, l := range b.listeners {
 		l.close()
 	}
-	if b.resolving.cancel != nil {
-		b.resolving.cancel()
-		b.resolving.Wait()
+	if b.chores.cancel != nil {
+		b.chores.cancel()
+		b.chores.Wait()
 	}
 	b.engine.Close()
 	for _, p := range b.pools {

@@ -141,6 +141,16 @@ func (b *Backend) State() State {
 	return b.mu.condition.state()
 }
 
+// Sessions counts the sessions that hold a place on the backend.
+func (b *Backend) Sessions() int {
+	b.Pool.mu.Lock()
+	defer b.Pool.mu.Unlock()
+	return b.mu.sessions
+}
+
+// Pools are all pools, in the order of the configuration.
+func (b *Balancer) Pools() []*Pool { return append([]*Pool(nil), b.pools...) }
+
 // Backends are the pool's members.
 func (p *Pool) Backends() []*Backend {
 	p.mu.Lock()
@@ -152,6 +162,11 @@ func (p *Pool) Backends() []*Backend {
 func (p *Pool) Backend(name string) *Backend {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.member(name)
+}
+
+// member is Backend with the pool locked.
+func (p *Pool) member(name string) *Backend {
 	for _, b := range p.mu.backends {
 		if b.Name == name {
 			return b

@@ -34,7 +34,7 @@ func decodeFile(d *document, top *section) *File {
 
 func decodeAdmin(s *section, c Admin, f *File) Admin {
 	c.Listen = s.listenAddresses("listen", c.Listen, "admin", f)
-	c.Socket = s.text("socket", c.Socket)
+	c.Socket = s.doc.resolve(s.text("socket", c.Socket))
 	// sun_path has 108 bytes, of which the last is NUL.
 	if len(c.Socket) > 107 {
 		s.problem("socket", fmt.Sprintf("the path of socket has %d bytes, at most 107 are allowed", len(c.Socket)), "")

@@ -135,7 +135,7 @@ func (a *admin) status(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
-	_ = e.Encode(a.daemon.balancer.Status()) // the peer may have gone
+	_ = e.Encode(a.daemon.control.Status()) // the peer may have gone
 }
 
 const indexPage = `<!doctype html>

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/netip"
+	"os"
 	"runtime"
 	"sync"
 
 	"fairlead/balancer"
 	"fairlead/internal/config"
+	"fairlead/internal/control"
 	"fairlead/metrics"
 	"fairlead/probe"
 )
@@ -38,7 +41,9 @@ type Daemon struct {
 	metrics  *metrics.Metrics
 	fleet    *probe.Fleet[*balancer.Backend]
 	balancer *balancer.Balancer
+	control  *control.Server
 	admin    *admin
+	serving  sync.WaitGroup // the control socket's goroutine
 	closing  sync.Once
 }
 
@@ -62,6 +67,7 @@ func New(file *config.File, o Options) (*Daemon, error) {
 		return nil, fmt.Errorf("daemon: %w", err)
 	}
 	d.balancer = b
+	d.control = control.NewServer(b, control.About{Version: o.Version, PID: os.Getpid(), File: file.Name}, d.log.With("part", "control"))
 	d.admin = newAdmin(d)
 	tuneMemory(b)
 	return d, nil
@@ -84,8 +90,12 @@ func (d *Daemon) Log() *slog.Logger { return d.log }
 // Start opens the admin addresses, the control socket and the listeners: all of them or, with an error, none. What the
 // file asks for and can't be had is a ListenErrors.
 func (d *Daemon) Start() error {
-	var failed ListenErrors
+	socket, failed := d.listenControl()
 	failed = append(failed, d.admin.listen(d.addressesOf("admin"))...)
+	if socket != nil {
+		d.serving.Add(1)
+		go d.serveControl(socket)
+	}
 	if len(failed) > 0 {
 		return failed
 	}
@@ -94,11 +104,30 @@ func (d *Daemon) Start() error {
 	}
 	d.admin.serve()
 	d.log.Info("serving", "version", d.options.Version, "file", d.file.Name, "listeners", d.listening(),
-		"admin", d.AdminAddresses())
+		"admin", d.AdminAddresses(), "socket", d.file.Admin.Socket)
 	for _, w := range d.file.Warnings {
 		d.log.Warn("the configuration looks odd", "problem", w.Error())
 	}
 	return nil
+}
+
+// listenControl opens the control socket; without one in the configuration it is nil.
+func (d *Daemon) listenControl() (net.Listener, ListenErrors) {
+	if d.file.Admin.Socket == "" {
+		return nil, nil
+	}
+	l, err := control.Listen(d.file.Admin.Socket)
+	if err != nil {
+		return nil, ListenErrors{fmt.Errorf("%s: admin.socket: %w", d.file.Name, err)}
+	}
+	return l, nil
+}
+
+func (d *Daemon) serveControl(l net.Listener) {
+	defer d.serving.Done()
+	if err := d.control.Serve(l); err != nil {
+		d.log.Error("the control socket is not served any more", "error", err)
+	}
 }
 
 // listening lists where clients are served.
@@ -130,6 +159,8 @@ func (d *Daemon) Close() {
 		d.fleet.Close()
 		d.log.Info("ended")
 		d.admin.close()
+		d.control.Close()
+		d.serving.Wait()
 		d.output.Close()
 	})
 }

@@ -1,0 +1,127 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"fairlead/balancer"
+)
+
+// ErrUnreachable is wrapped by errors of a Client that found nobody at the socket.
+var ErrUnreachable = errors.New("control: no answer")
+
+// BackendError tells that a backend is not there, or was not named clearly enough.
+type BackendError struct{ Message string }
+
+// Error says what is wrong with the name, and what may have been meant.
+func (e *BackendError) Error() string { return "fairlead: " + e.Message }
+
+// patience bounds one question and its answer.
+const patience = 15 * time.Second
+
+// Client asks the fairlead behind a control socket. It may be used by several goroutines.
+type Client struct {
+	path string
+	http http.Client
+}
+
+// NewClient returns a client for the socket at path. It connects when it is used.
+func NewClient(path string) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", path)
+	}
+	return &Client{path: path, http: http.Client{
+		Timeout:   patience,
+		Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true},
+	}}
+}
+
+// Status asks for everything that fairlead tells of itself.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	var s Status
+	err := c.ask(ctx, http.MethodGet, "/v1/status", nil, &s)
+	return s, err
+}
+
+// Sessions asks for the sessions under way.
+func (c *Client) Sessions(ctx context.Context) ([]balancer.LiveSession, error) {
+	var all []balancer.LiveSession
+	err := c.ask(ctx, http.MethodGet, "/v1/sessions", nil, &all)
+	return all, err
+}
+
+// Order gives an order for a backend, which is named by its name or address, with the pool's name and a slash before
+// it where that is not clear enough. Errors: *BackendError, ErrUnreachable.
+func (c *Client) Order(ctx context.Context, o balancer.Order, backend string) (Ordered, error) {
+	var done Ordered
+	err := c.ask(ctx, http.MethodPost, "/v1/backends/"+o.String(), order{backend}, &done)
+	return done, err
+}
+
+// ask sends a question and reads the answer into an object. Errors: ErrUnreachable, *BackendError.
+func (c *Client) ask(ctx context.Context, method, path string, question, into any) error {
+	body, err := json.Marshal(question)
+	if err != nil {
+		return fmt.Errorf("control: %w", err)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, "http://fairlead"+path, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("control: %w", err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := c.http.Do(request)
+	if err != nil {
+		return c.unreachable(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fault(response)
+	}
+	if err := json.NewDecoder(response.Body).Decode(into); err != nil {
+		return fmt.Errorf("%w: what answers at %s is no fairlead: %w", ErrUnreachable, c.path, err)
+	}
+	return nil
+}
+
+// unreachable says what to do when nobody answers.
+func (c *Client) unreachable(err error) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return context.Canceled
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: is fairlead running? There is no socket at %s; name its socket with --socket or its file with --config",
+			ErrUnreachable, c.path)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("%w: fairlead is not running any more: nobody listens at %s", ErrUnreachable, c.path)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: the socket %s is open to its owner and its group alone: try as another user (sudo)",
+			ErrUnreachable, c.path)
+	}
+	return fmt.Errorf("%w at %s: %w", ErrUnreachable, c.path, err)
+}
+
+// fault reads what went wrong.
+func fault(response *http.Response) error {
+	var f Fault
+	text, err := io.ReadAll(io.LimitReader(response.Body, longestBody))
+	if err == nil {
+		err = json.Unmarshal(text, &f)
+	}
+	if err != nil || f.Message == "" {
+		return fmt.Errorf("control: the answer was %s: %.200q", response.Status, text)
+	}
+	if response.StatusCode == http.StatusNotFound || response.StatusCode == http.StatusConflict {
+		return &BackendError{f.Message}
+	}
+	return fmt.Errorf("control: %s", f.Message)
+}

@@ -1,0 +1,19 @@
+// Package control is the way in which commands reach a running fairlead: HTTP with JSON over a Unix socket.
+//
+//	l, err := control.Listen("/run/fairlead/fairlead.sock")
+//	server := control.NewServer(balancer, about, log)
+//	go server.Serve(l)
+//	…
+//	status, err := control.NewClient("/run/fairlead/fairlead.sock").Status(ctx)
+//
+// Who may open the socket may give orders: its mode is 0660, and its owner and group decide. Paths carry a version:
+//
+//	GET  /v1/status             Status
+//	GET  /v1/sessions           a list of balancer.LiveSession
+//	POST /v1/backends/drain     {"backend": "name, address, or pool/name"}: Ordered
+//	POST /v1/backends/enable    the same
+//	POST /v1/backends/disable   the same
+//
+// What goes wrong is answered by a Fault, and a status of HTTP: 400 for what can't be read, 404 for what is not there, 409
+// for a name that means several backends.
+package control

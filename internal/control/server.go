@@ -1,0 +1,132 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"fairlead/balancer"
+	"fairlead/internal/netlimit"
+)
+
+// Bounds of the server. Whoever can open the socket may give orders, and still must not hang or grow the process.
+const (
+	mostConnections = 64
+	longestHeader   = 8 << 10
+	longestBody     = 4 << 10
+	timeToAsk       = 5 * time.Second
+	timeToAnswer    = 30 * time.Second
+	timeToIdle      = time.Minute
+	timeToFinish    = time.Second // for answers under way at the end
+)
+
+// Server answers at a control socket.
+type Server struct {
+	balancer *balancer.Balancer
+	about    About
+	http     *http.Server
+}
+
+// NewServer returns a server for a balancer.
+func NewServer(b *balancer.Balancer, about About, log *slog.Logger) *Server {
+	s := &Server{balancer: b, about: about}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", s.status)
+	mux.HandleFunc("GET /v1/sessions", s.sessions)
+	for _, o := range []balancer.Order{balancer.Enable, balancer.Drain, balancer.Disable} {
+		mux.HandleFunc("POST /v1/backends/"+o.String(), func(w http.ResponseWriter, r *http.Request) { s.order(w, r, o) })
+	}
+	mux.HandleFunc("/", s.unknown)
+	s.http = &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: timeToAsk,
+		ReadTimeout:       timeToAsk,
+		WriteTimeout:      timeToAnswer,
+		IdleTimeout:       timeToIdle,
+		MaxHeaderBytes:    longestHeader,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, peerKey{}, peer(c))
+		},
+	}
+	return s
+}
+
+// Serve answers until Close, which makes it return nil.
+func (s *Server) Serve(l net.Listener) error {
+	err := s.http.Serve(netlimit.Listener(l, mostConnections))
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("control: %w", err)
+}
+
+// Close ends Serve, and removes the socket. Answers under way get a moment.
+func (s *Server) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), timeToFinish)
+	defer cancel()
+	if err := s.http.Shutdown(ctx); err != nil {
+		_ = s.http.Close()
+	}
+}
+
+// Status is what /v1/status answers.
+func (s *Server) Status() Status { return Status{s.about, s.balancer.Status()} }
+
+func (s *Server) status(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.Status()) }
+
+func (s *Server) sessions(w http.ResponseWriter, _ *http.Request) {
+	all := s.balancer.LiveSessions()
+	if all == nil {
+		all = []balancer.LiveSession{} // a list also when it is empty
+	}
+	answer(w, http.StatusOK, all)
+}
+
+func (s *Server) order(w http.ResponseWriter, r *http.Request, o balancer.Order) {
+	var asked order
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, longestBody))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&asked); err != nil || asked.Backend == "" {
+		answer(w, http.StatusBadRequest, Fault{`the request must be {"backend": "…"}`})
+		return
+	}
+	b, err := find(s.balancer, asked.Backend)
+	if err != nil {
+		code := http.StatusNotFound
+		if errors.Is(err, errAmbiguous) {
+			code = http.StatusConflict
+		}
+		answer(w, code, Fault{err.Error()})
+		return
+	}
+	b.Pool.Order(b, o, strings.TrimSpace(o.String()+" ordered "+by(r.Context())))
+	answer(w, http.StatusOK, Ordered{Pool: b.Pool.Name(), Backend: b.Name, State: b.State(), Sessions: b.Sessions()})
+}
+
+func (s *Server) unknown(w http.ResponseWriter, r *http.Request) {
+	answer(w, http.StatusNotFound, Fault{fmt.Sprintf("fairlead %s does not know %s %s", s.about.Version, r.Method, r.URL.Path)})
+}
+
+func answer(w http.ResponseWriter, code int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(v) // the peer may have gone
+}
+
+// peerKey finds in a request's context who sent it.
+type peerKey struct{}
+
+// by says whose order it is, as far as the kernel tells.
+func by(ctx context.Context) string {
+	if name, _ := ctx.Value(peerKey{}).(string); name != "" {
+		return "by " + name
+	}
+	return ""
+}

@@ -1,0 +1,116 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+const (
+	// socketMode lets the owner and the group in.
+	socketMode = 0o660
+	// directoryMode is for a socket's directory that was not there: the socket's own mode decides who gets in.
+	directoryMode = 0o755
+	// longestPath is what fits into a sockaddr_un of Linux beside the NUL at its end (unix(7)); elsewhere it is a few bytes less.
+	longestPath = 107
+	// knock bounds the wait for a sign of life from whoever has the socket.
+	knock = 2 * time.Second
+)
+
+// ErrInUse is wrapped by the error of Listen when another process answers at the socket.
+var ErrInUse = errors.New("a running process has it")
+
+// Listen opens a control socket. A file left there by a process that is gone is replaced; the directory is made if it is
+// missing.
+func Listen(path string) (net.Listener, error) {
+	fail := func(err error) (net.Listener, error) { return nil, fmt.Errorf("control socket %s: %w", path, err) }
+	if len(path) > longestPath {
+		return fail(fmt.Errorf("the path has %d bytes, and the system takes %d: choose a shorter one", len(path), longestPath))
+	}
+	directory := filepath.Dir(path)
+	if err := os.MkdirAll(directory, directoryMode); err != nil {
+		return fail(fmt.Errorf("%w: make the directory (install -d -o USER %s), or set admin.socket to a path below one that can be written to, "+
+			`or to "" for no control socket`, reason(err), directory))
+	}
+	unlock, err := lock(directory)
+	if err != nil {
+		return fail(err)
+	}
+	defer unlock()
+	if err := clear(path); err != nil {
+		return fail(err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return fail(fmt.Errorf("%w: the directory must be writable, or set admin.socket to a path below another one", reason(err)))
+	}
+	if err := os.Chmod(path, socketMode); err != nil {
+		l.Close()
+		return fail(reason(err))
+	}
+	return l, nil
+}
+
+// lock keeps two processes from both finding the same dead socket and taking it from each other.
+func lock(directory string) (unlock func(), err error) {
+	d, err := os.Open(directory)
+	if err != nil {
+		return nil, reason(err)
+	}
+	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX); err != nil {
+		d.Close()
+		return nil, fmt.Errorf("lock the directory: %w", err)
+	}
+	return func() { d.Close() }, nil
+}
+
+// clear removes a socket that nobody answers at.
+func clear(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return reason(err)
+	case info.Mode()&fs.ModeSocket == 0:
+		return errors.New("there is a file of that name, which is no socket: remove it, or choose another name")
+	}
+	c, err := net.DialTimeout("unix", path, knock)
+	if err == nil {
+		c.Close()
+		return fmt.Errorf("%w%s: end it, or give this one another socket with admin.socket", ErrInUse, holder(path))
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("can't find out who has it: %w", reason(err))
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("left by a process that is gone: %w", reason(err))
+	}
+	return nil
+}
+
+// holder names the fairlead that answers at a socket, if it is one.
+func holder(path string) string {
+	c := NewClient(path)
+	c.http.Timeout = knock
+	s, err := c.Status(context.Background())
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf(" (fairlead, process %d, with %s)", s.PID, s.File)
+}
+
+// reason is an error without the names of calls and files around it.
+func reason(err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return err
+}

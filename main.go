@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"fairlead/balancer"
 	"fairlead/internal/config"
 	"fairlead/internal/daemon"
 )
@@ -72,6 +73,11 @@ func newApp() *cli.App {
 	}
 }
 
+var (
+	watchFlag = &cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "refresh about each second until Ctrl-C"}
+	jsonFlag  = &cli.BoolFlag{Name: "json", Usage: "print JSON, whose fields stay as they are"}
+)
+
 func commands() []*cli.Command {
 	return []*cli.Command{
 		{
@@ -80,6 +86,21 @@ func commands() []*cli.Command {
 			Flags:  places(),
 			Action: runCommand,
 		},
+		{
+			Name:   "status",
+			Usage:  "tell what a running fairlead does",
+			Flags:  append(places(), watchFlag, jsonFlag),
+			Action: statusCommand,
+		},
+		{
+			Name:   "sessions",
+			Usage:  "list the sessions under way",
+			Flags:  append(places(), jsonFlag),
+			Action: sessionsCommand,
+		},
+		orderCommand(balancer.Drain, "let no new sessions onto a backend; those that it has go on"),
+		orderCommand(balancer.Disable, "take a backend out of service; sessions that it has go on"),
+		orderCommand(balancer.Enable, "undo drain or disable: the backend's health decides again"),
 		{
 			Name:   "version",
 			Usage:  "tell which build this is",

@@ -1,0 +1,202 @@
+package control
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"fairlead/balancer"
+	"fairlead/internal/terminal"
+)
+
+// Widths that keep tables on a screen. What is cut off is whole in JSON.
+const (
+	widestName   = 40
+	widestReason = 60
+	widestWord   = 24 // users, databases, programs
+)
+
+// StateColour is the colour of a backend's state.
+func StateColour(s balancer.State) terminal.Colour {
+	switch s {
+	case balancer.Up:
+		return terminal.Green
+	case balancer.Down:
+		return terminal.Red
+	case balancer.Draining, balancer.Disabled:
+		return terminal.Yellow
+	}
+	return terminal.Cyan
+}
+
+// ShowStatus prints a status for people; now is the time that ages are told for.
+func ShowStatus(to io.Writer, style terminal.Style, s Status, now time.Time) error {
+	p := &printer{to: to, style: style}
+	ready := style.Paint(terminal.Green, "ready")
+	if !s.Ready {
+		ready = style.Paint(terminal.Red, "not ready")
+	}
+	p.line("%s %s, %s, running for %s, %s", style.Paint(terminal.Bold, "fairlead"), terminal.Clean(s.Version), ready,
+		terminal.Duration(now.Sub(s.Started)), terminal.Plural(s.Sessions, "session"))
+	if s.NotReady != "" {
+		p.line("%s", terminal.Clean(s.NotReady))
+	}
+	p.line("")
+	listeners := terminal.NewTable(terminal.Column{Title: "listener"}, terminal.Column{Title: "addresses"},
+		terminal.Column{Title: "pool"}, terminal.Column{Title: "sessions", Right: true})
+	for _, l := range s.Listeners {
+		addresses := terminal.Cell{Text: joined(l.Addresses)}
+		if addresses.Text == "" {
+			addresses = terminal.Cell{Text: "closed", Colour: terminal.Yellow}
+		}
+		listeners.Row(terminal.Cell{Text: l.Name}, addresses, terminal.Cell{Text: l.Pool}, number(l.Sessions))
+	}
+	p.table(listeners)
+	for _, pool := range s.Pools {
+		p.line("")
+		p.pool(pool, now)
+	}
+	return p.err
+}
+
+// pool prints one pool's part.
+func (p *printer) pool(s balancer.PoolStatus, now time.Time) {
+	queue := ""
+	if s.Queued > 0 {
+		queue = ", " + p.style.Paint(terminal.Yellow, strconv.Itoa(s.Queued)+" waiting for a place")
+	}
+	p.line("%s %s (%s, %s): %s%s", p.style.Paint(terminal.Bold, "pool"), terminal.Clean(s.Name), s.Protocol, s.Policy,
+		terminal.Plural(s.Sessions, "session"), queue)
+	if len(s.Backends) == 0 {
+		p.line("no backends: their names have no addresses yet")
+		return
+	}
+	t := terminal.NewTable(
+		terminal.Column{Title: "backend", Most: widestName}, terminal.Column{Title: "address", Most: widestName},
+		terminal.Column{Title: "state"}, terminal.Column{Title: "for", Right: true},
+		terminal.Column{Title: "sessions", Right: true}, terminal.Column{Title: "cap", Right: true},
+		terminal.Column{Title: "weight", Right: true}, terminal.Column{Title: "total", Right: true},
+		terminal.Column{Title: "failed", Right: true}, terminal.Column{Title: "role"},
+		terminal.Column{Title: "version", Most: widestWord}, terminal.Column{Title: "connect", Right: true},
+		terminal.Column{Title: "greeting", Right: true}, terminal.Column{Title: "probed", Right: true},
+		terminal.Column{Title: "reason", Most: widestReason})
+	for _, b := range s.Backends {
+		t.Row(backendCells(b, now)...)
+	}
+	p.table(t)
+}
+
+func backendCells(b balancer.BackendStatus, now time.Time) []terminal.Cell {
+	address := joined(b.Addresses)
+	if address == b.Name {
+		address = ""
+	}
+	capacity := ""
+	if b.MaxSessions > 0 {
+		capacity = strconv.Itoa(b.MaxSessions)
+	}
+	failed := terminal.Cell{}
+	if b.Failures > 0 {
+		failed = terminal.Cell{Text: strconv.FormatUint(b.Failures, 10), Colour: terminal.Yellow}
+	}
+	return []terminal.Cell{
+		{Text: b.Name}, {Text: address}, {Text: b.State.String(), Colour: StateColour(b.State)}, since(b.Since, now, ""),
+		number(b.Sessions), {Text: capacity}, number(b.Weight), {Text: strconv.FormatUint(b.Total, 10)}, failed,
+		{Text: role(b)}, {Text: b.Version}, took(b.Connect), took(b.Greeting), since(b.Probed, now, " ago"),
+		{Text: backendReason(b)},
+	}
+}
+
+// role is the backend's label, and whether it stands back.
+func role(b balancer.BackendStatus) string {
+	if !b.Backup {
+		return b.Role
+	}
+	return strings.TrimSpace(b.Role + " backup")
+}
+
+// backendReason says why the state is what it is, and what a person wants where the state does not show it.
+func backendReason(b balancer.BackendStatus) string {
+	if b.State == balancer.Down && b.Order == balancer.Drain.String() {
+		return "(to be drained) " + b.Reason
+	}
+	return b.Reason
+}
+
+// ShowSessions prints live sessions for people.
+func ShowSessions(to io.Writer, style terminal.Style, all []balancer.LiveSession) error {
+	p := &printer{to: to, style: style}
+	if len(all) == 0 {
+		p.line("no sessions")
+		return p.err
+	}
+	t := terminal.NewTable(
+		terminal.Column{Title: "id", Right: true}, terminal.Column{Title: "client"}, terminal.Column{Title: "listener"},
+		terminal.Column{Title: "pool"}, terminal.Column{Title: "backend", Most: widestName},
+		terminal.Column{Title: "connection", Right: true}, terminal.Column{Title: "user", Most: widestWord},
+		terminal.Column{Title: "database", Most: widestWord}, terminal.Column{Title: "program", Most: widestWord},
+		terminal.Column{Title: "to server", Right: true}, terminal.Column{Title: "to client", Right: true},
+		terminal.Column{Title: "age", Right: true}, terminal.Column{Title: "idle", Right: true})
+	for _, s := range all {
+		connection, user := strconv.FormatUint(uint64(s.ConnectionID), 10), terminal.Cell{Text: s.User}
+		if !s.LoggedIn {
+			connection, user = "", terminal.Cell{Text: "(logging in)", Colour: terminal.Faint}
+		}
+		t.Row(terminal.Cell{Text: strconv.FormatUint(s.ID, 10)}, terminal.Cell{Text: s.Client.String()},
+			terminal.Cell{Text: s.Listener}, terminal.Cell{Text: s.Pool}, terminal.Cell{Text: s.Backend},
+			terminal.Cell{Text: connection}, user, terminal.Cell{Text: s.Database}, terminal.Cell{Text: s.Program},
+			terminal.Cell{Text: terminal.Bytes(s.ToServer)}, terminal.Cell{Text: terminal.Bytes(s.ToClient)},
+			terminal.Cell{Text: terminal.Duration(s.Age)}, terminal.Cell{Text: terminal.Duration(s.Idle)})
+	}
+	p.table(t)
+	p.line("%s", terminal.Plural(len(all), "session"))
+	return p.err
+}
+
+// printer keeps the first error, so that the lines above need not.
+type printer struct {
+	to    io.Writer
+	style terminal.Style
+	err   error
+}
+
+func (p *printer) line(format string, args ...any) {
+	if p.err == nil {
+		_, p.err = fmt.Fprintf(p.to, format+"\n", args...)
+	}
+}
+
+func (p *printer) table(t *terminal.Table) {
+	if p.err == nil {
+		p.err = t.Write(p.to, p.style)
+	}
+}
+
+func joined(addresses []netip.AddrPort) string {
+	var all []string
+	for _, a := range addresses {
+		all = append(all, a.String())
+	}
+	return strings.Join(all, ", ")
+}
+
+func number(n int) terminal.Cell { return terminal.Cell{Text: strconv.Itoa(n)} }
+
+// since is the time from then to now; nothing for a time that never was.
+func since(then, now time.Time, suffix string) terminal.Cell {
+	if then.IsZero() {
+		return terminal.Cell{}
+	}
+	return terminal.Cell{Text: terminal.Duration(now.Sub(then)) + suffix}
+}
+
+// took is how long something took; nothing when it did not come so far.
+func took(d time.Duration) terminal.Cell {
+	if d <= 0 {
+		return terminal.Cell{}
+	}
+	return terminal.Cell{Text: terminal.Duration(d)}
+}

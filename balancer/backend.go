@@ -98,7 +98,7 @@ func (c condition) state() State {
 	switch {
 	case c.order == Disable:
 		return Disabled
-	case c.suspect || c.verdict == Unfit:
+	case c.bad():
 		return Down
 	case c.order == Drain || c.verdict == Leaving:
 		return Draining
@@ -107,6 +107,9 @@ func (c condition) state() State {
 	}
 	return Unknown
 }
+
+// bad tells whether there is evidence against the backend, whatever a person says.
+func (c condition) bad() bool { return c.suspect || c.verdict == Unfit }
 
 // judged is the condition after a report of the probes; fresh tells that the probe began after the suspicion, if there
 // is one. What began before it can't clear it, and to know nothing changes nothing.
@@ -156,7 +159,8 @@ type Backend struct {
 		seat      int // its index among the pool's seats; -1 once removed
 		condition condition
 		since     time.Time
-		reason    string
+		reason    string // for its state
+		trouble   string // the latest evidence against it
 		suspectAt time.Time
 		succeeded time.Time // the latest sign of life: a greeting in a session or a probe
 		probe     Probe

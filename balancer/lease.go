@@ -44,11 +44,11 @@ func (list *leaseList) remove(l *Lease) {
 	l.prev, l.next = nil, nil
 }
 
-// tasks returns the sessions of all leases.
-func (list *leaseList) tasks() []splice.Task {
+// joined returns the sessions of all leases that are set up.
+func (list *leaseList) joined() []splice.Task {
 	var all []splice.Task
 	for l := list.first; l != nil; l = l.next {
-		if l.holder != nil {
+		if l.holder != nil && l.holder.begun.Load() {
 			all = append(all, l.holder.task)
 		}
 	}

@@ -59,6 +59,16 @@ func (r *round) hasTried(i int) bool {
 	return i/64 < len(r.tried) && r.tried[i/64]&(1<<(i%64)) != 0
 }
 
+// anyFull tells whether a seat is worth waiting for: it could be chosen, but is full.
+func (r *round) anyFull() bool {
+	for i := range r.seats {
+		if s := &r.seats[i]; s.open && s.backup == r.backup && s.weight > 0 && s.full() && !r.hasTried(i) {
+			return true
+		}
+	}
+	return false
+}
+
 // pick returns the index of the chosen seat, or -1 when none is eligible.
 func (p Policy) pick(r *round) int {
 	switch p {

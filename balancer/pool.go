@@ -1,10 +1,12 @@
 package balancer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,16 +69,6 @@ type Request struct {
 	holder *session
 }
 
-// ticket is a place in the queue. Its fields are guarded by the pool's lock.
-type ticket struct {
-	request Request
-	lease   *Lease // once granted
-	waiting waker
-}
-
-// waker is a session that waits; a splice.Task is one.
-type waker interface{ Wake() }
-
 func newPool(config PoolConfig, log *slog.Logger, m *metrics.Metrics, watcher Watcher) *Pool {
 	p := &Pool{name: config.Name, log: log.With("pool", config.Name), metrics: m, watcher: watcher,
 		nobody: m.Backend(config.Name, "")}
@@ -109,9 +101,9 @@ func (p *Pool) acquire(r Request) (*Lease, error) {
 		if i := config.Policy.pick(&round); i >= 0 {
 			return p.grant(i, r), nil
 		}
-	}
-	if p.anyFull(&round) {
-		return nil, ErrFull
+		if round.anyFull() {
+			return nil, ErrFull
+		}
 	}
 	if i := p.lastResort(&round); i >= 0 {
 		return p.grant(i, r), nil
@@ -133,16 +125,6 @@ func (p *Pool) round(r Request, slowStart time.Duration) round {
 		}
 	}
 	return made
-}
-
-// anyFull tells whether there is a backend worth waiting for.
-func (p *Pool) anyFull(r *round) bool {
-	for i := range r.seats {
-		if s := &r.seats[i]; s.open && s.weight > 0 && s.full() && !r.hasTried(i) {
-			return true
-		}
-	}
-	return false
 }
 
 // lastResort chooses among backends that are believed to be down, or are leaving by themselves: to try one can't hurt
@@ -185,50 +167,16 @@ func (p *Pool) release(l *Lease) {
 	if i := b.mu.seat; i >= 0 {
 		p.mu.seats[i].sessions--
 		p.serveQueue()
-	} else if b.mu.sessions == 0 {
+	} else {
+		p.removeSeries(b)
+	}
+}
+
+// removeSeries ends the metrics of a backend that was removed, once its last session has ended; unless another one has
+// joined under the same name, which goes on counting on them.
+func (p *Pool) removeSeries(b *Backend) {
+	if b.mu.sessions == 0 && p.member(b.Name) == nil {
 		p.metrics.RemoveBackend(p.name, b.Name)
-	}
-}
-
-// enqueue is Acquire for a session that can wait: where Acquire gives ErrFull and the queue has room, it gives a ticket,
-// and waiting is woken once the ticket holds a lease.
-func (p *Pool) enqueue(r Request, waiting waker) (*Lease, *ticket, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	l, err := p.acquire(r)
-	if err != ErrFull || len(p.mu.queue) >= p.config.Load().Queue {
-		return l, nil, err
-	}
-	t := &ticket{request: r, waiting: waiting}
-	p.mu.queue = append(p.mu.queue, t)
-	return nil, t, nil
-}
-
-// leave takes a ticket out of the queue, and returns the lease that it may have got.
-func (p *Pool) leave(t *ticket) *Lease {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for i, waiting := range p.mu.queue {
-		if waiting == t {
-			p.mu.queue = append(p.mu.queue[:i], p.mu.queue[i+1:]...)
-			break
-		}
-	}
-	return t.lease
-}
-
-// serveQueue gives places that have become free to those who wait, the first come first.
-func (p *Pool) serveQueue() {
-	for len(p.mu.queue) > 0 {
-		t := p.mu.queue[0]
-		l, err := p.acquire(t.request)
-		if err == ErrFull {
-			return
-		}
-		p.mu.queue[0] = nil
-		p.mu.queue = p.mu.queue[1:]
-		t.lease = l // nil, and so refused, when no backend is left at all
-		t.waiting.Wake()
 	}
 }
 
@@ -240,8 +188,11 @@ func (p *Pool) Report(b *Backend, found Probe) {
 		return
 	}
 	b.mu.probe = found
-	if found.Reason == "" {
+	if found.Reason == "" && found.At.After(b.mu.succeeded) {
 		b.mu.succeeded = found.At
+	}
+	if found.Reason != "" {
+		b.mu.trouble = found.Reason
 	}
 	fresh := found.At.After(b.mu.suspectAt)
 	p.change(b, b.mu.condition.judged(found.Verdict, fresh), found.Reason)
@@ -255,8 +206,8 @@ func (p *Pool) suspect(b *Backend, reason string) {
 	if b.mu.seat < 0 {
 		return
 	}
-	b.mu.suspectAt = time.Now()
-	p.change(b, b.mu.condition.suspected(), "live traffic: "+reason)
+	b.mu.suspectAt, b.mu.trouble = time.Now(), "live traffic: "+reason
+	p.change(b, b.mu.condition.suspected(), b.mu.trouble)
 	p.watcher.Suspect(b)
 }
 
@@ -271,14 +222,24 @@ func (p *Pool) succeeded(b *Backend, at time.Time) {
 func (p *Pool) Order(b *Backend, o Order, by string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.change(b, b.mu.condition.ordered(o), by)
+	if b.mu.seat < 0 {
+		return
+	}
+	c := b.mu.condition.ordered(o)
+	if c.state() == Down {
+		by = b.mu.trouble // it is not the person's doing
+	}
+	p.change(b, c, by)
 }
 
 // change puts a backend into a condition, and does what a change of state calls for.
 func (p *Pool) change(b *Backend, c condition, reason string) {
-	from := b.mu.condition.state()
+	was := b.mu.condition
 	b.mu.condition = c
-	to := c.state()
+	if was.bad() != c.bad() {
+		p.tend(b, c.bad())
+	}
+	from, to := was.state(), c.state()
 	if from == to {
 		if to == Down && reason != "" {
 			b.mu.reason = reason
@@ -289,7 +250,7 @@ func (p *Pool) change(b *Backend, c condition, reason string) {
 	held := now.Sub(b.mu.since)
 	b.mu.since, b.mu.reason = now, reason
 	p.reseat(b)
-	if to == Up && from == Down {
+	if to == Up && (from == Down || from == Disabled || was.verdict == Leaving) {
 		p.mu.seats[b.mu.seat].ramp = now
 	}
 	b.metrics.Transition(from.String(), to.String())
@@ -297,12 +258,11 @@ func (p *Pool) change(b *Backend, c condition, reason string) {
 	if to == Down {
 		level = slog.LevelWarn
 	}
-	p.log.Log(nil, level, "backend "+to.String(), "backend", b.Name, "was", from.String(), "for", held.Round(time.Millisecond),
+	p.log.Log(context.Background(), level, "backend "+to.String(), "backend", b.Name, "was", from.String(), "for", held.Round(time.Millisecond),
 		"reason", reason, "sessions", b.mu.sessions)
 	if p.changed != nil {
 		p.changed(Change{Pool: p.name, Backend: b.Name, From: from, To: to, Held: held, Reason: reason, Sessions: b.mu.sessions})
 	}
-	p.tend(b, from, to)
 	p.serveQueue()
 }
 
@@ -313,16 +273,17 @@ func (p *Pool) reseat(b *Backend) {
 	}
 }
 
-// tend looks after the sessions of a backend that goes down or comes back.
-func (p *Pool) tend(b *Backend, from, to State) {
+// tend looks after the sessions of a backend that goes down or comes back, whatever a person has said of it. Those that
+// are not joined yet are left alone: they can still go elsewhere, or find out by themselves.
+func (p *Pool) tend(b *Backend, bad bool) {
 	config := p.config.Load()
-	for _, t := range b.mu.leases.tasks() {
+	for _, t := range b.mu.leases.joined() {
 		switch {
-		case to == Down && config.SessionsOnDown == CloseSessions:
+		case bad && config.SessionsOnDown == CloseSessions:
 			t.Cut(splice.BackendDown)
-		case to == Down && config.SessionsOnDown == Verify:
+		case bad && config.SessionsOnDown == Verify:
 			t.Keepalive(verifying)
-		case from == Down && config.SessionsOnDown == Verify:
+		case config.SessionsOnDown == Verify:
 			t.Keepalive(config.keepalive)
 		}
 	}
@@ -373,17 +334,16 @@ func (p *Pool) remove(b *Backend) {
 	if i < 0 {
 		return
 	}
-	p.mu.seats = append(p.mu.seats[:i], p.mu.seats[i+1:]...)
-	p.mu.backends = append(p.mu.backends[:i], p.mu.backends[i+1:]...)
+	p.mu.seats = slices.Delete(p.mu.seats, i, i+1)
+	p.mu.backends = slices.Delete(p.mu.backends, i, i+1)
 	for k := i; k < last; k++ {
 		p.mu.backends[k].mu.seat = k
 	}
 	p.mu.start = 0
 	b.mu.seat = -1
-	if b.mu.sessions == 0 {
-		p.metrics.RemoveBackend(p.name, b.Name)
-	}
+	p.removeSeries(b)
 	p.log.Info("backend removed", "backend", b.Name, "sessions", b.mu.sessions)
+	p.serveQueue()
 }
 
 // readdress gives a backend the addresses that its name has now.
@@ -392,6 +352,7 @@ func (p *Pool) readdress(b *Backend, addresses []netip.AddrPort) {
 	b.addresses.Store(&addresses)
 	p.mu.Lock()
 	if first && b.mu.seat >= 0 {
+		b.mu.reason = ""
 		p.reseat(b)
 		p.serveQueue()
 	}

@@ -109,19 +109,21 @@ func (s *session) acquire(tried []*Backend, deadline time.Time) error {
 	if timeout := time.Now().Add(s.config.QueueTimeout); timeout.Before(deadline) {
 		deadline = timeout
 	}
-	err = s.task.Park(deadline)
-	if s.lease = s.pool.leave(ticket); s.lease != nil && err != nil && !errors.Is(err, splice.ErrTimeout) {
-		return err
+	for err = nil; err == nil && !s.pool.answered(ticket); { // a wake may be late, and meant for an earlier ticket
+		err = s.task.Park(deadline)
 	}
+	lease = s.pool.leave(ticket)
 	switch {
-	case s.lease != nil:
+	case err != nil && !errors.Is(err, splice.ErrTimeout):
+		lease.Release()
+		return err
+	case lease != nil:
+		s.lease = lease
 		return nil
 	case err == nil:
 		return ErrNoBackend // the last backend worth waiting for has gone
-	case errors.Is(err, splice.ErrTimeout):
-		return errQueueTimeout
 	}
-	return err
+	return errQueueTimeout
 }
 
 // attempt connects to the leased backend and waits for its greeting. Errors: *setupError, splice.ErrClientGone,

@@ -1,5 +1,10 @@
 package splice
 
+import (
+	"errors"
+	"syscall"
+)
+
 // The two halves of a session, and its two sides: half client reads from the client, half server from the server.
 const (
 	client = iota
@@ -18,4 +23,15 @@ func mustReset(side int, end End, quiet bool) bool {
 		return side == client && !quiet
 	}
 	return false
+}
+
+// broken is the end of a session in which a system call on that side's socket failed.
+func broken(side int, err error) End {
+	var errno syscall.Errno
+	errors.As(err, &errno)
+	switch errno {
+	case syscall.ETIMEDOUT, syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.ENETDOWN:
+		return ClientDead + End(side)
+	}
+	return ClientReset + End(side)
 }

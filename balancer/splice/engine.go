@@ -53,9 +53,11 @@ type ListenOptions struct {
 	// FreeBind allows an address that this host does not have yet, such as a VIP held by another node
 	// (IP_FREEBIND, ip(7)). Linux only.
 	FreeBind bool
-	// Trouble, when set, is told when accepting fails for want of descriptors or memory, and is then
-	// called with nil once accepting works again. It is called at most once each time.
+	// Trouble, when set, is told when accepting fails, for want of descriptors or memory in most cases, and is called
+	// with nil once it has worked again for a while: once each. It must not block.
 	Trouble func(error)
+
+	calm time.Duration // instead of the usual one, in tests
 }
 
 // Task is one session, as its set-up sees it. Only Wake, Cut and Keepalive may be called from other goroutines, and

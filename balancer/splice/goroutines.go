@@ -3,7 +3,6 @@ package splice
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -47,102 +46,6 @@ func (e *goroutines) Close() {
 	e.running.Wait()
 }
 
-// netAcceptor accepts for the portable engine.
-type netAcceptor struct {
-	engine   *goroutines
-	listener *net.TCPListener
-	setup    Setup
-	trouble  func(error)
-	done     chan struct{}
-	closing  context.CancelFunc
-	over     context.Context
-}
-
-func (e *goroutines) Listen(o ListenOptions, setup Setup) (Acceptor, error) {
-	listener, err := netListen(o)
-	if err != nil {
-		return nil, fmt.Errorf("splice: %w", err)
-	}
-	a := &netAcceptor{engine: e, listener: listener, setup: setup, trouble: o.Trouble, done: make(chan struct{})}
-	a.over, a.closing = context.WithCancel(context.Background())
-	go a.run()
-	return a, nil
-}
-
-func netListen(o ListenOptions) (*net.TCPListener, error) {
-	var (
-		l   net.Listener
-		err error
-	)
-	if o.File != nil {
-		l, err = net.FileListener(o.File)
-	} else {
-		config := net.ListenConfig{KeepAlive: -1}
-		if o.Keepalive > 0 {
-			config.KeepAlive = o.Keepalive
-		}
-		if o.FreeBind {
-			config.Control = freeBind
-		}
-		network := "tcp"
-		if o.Address.Addr().Is4() {
-			network = "tcp4"
-		} else if !o.Address.Addr().IsUnspecified() {
-			network = "tcp6"
-		}
-		l, err = config.Listen(context.Background(), network, o.Address.String())
-	}
-	if err != nil {
-		return nil, err
-	}
-	listener, ok := l.(*net.TCPListener)
-	if !ok {
-		l.Close()
-		return nil, fmt.Errorf("inherited listener %s is no TCP socket", o.Address)
-	}
-	return listener, nil
-}
-
-func (a *netAcceptor) run() {
-	defer close(a.done)
-	var pause time.Duration
-	for {
-		c, err := a.listener.AcceptTCP()
-		switch {
-		case err == nil:
-			if pause > 0 && a.trouble != nil {
-				a.trouble(nil)
-			}
-			pause = 0
-			a.engine.begin(c, a.setup)
-		case errors.Is(err, net.ErrClosed):
-			return
-		case !errors.Is(err, syscall.ECONNABORTED):
-			if pause == 0 && a.trouble != nil {
-				a.trouble(err)
-			}
-			pause = min(max(2*pause, 10*time.Millisecond), time.Second)
-			select {
-			case <-time.After(pause):
-			case <-a.over.Done():
-				return
-			}
-		}
-	}
-}
-
-func (a *netAcceptor) Address() netip.AddrPort {
-	return plain(a.listener.Addr().(*net.TCPAddr).AddrPort())
-}
-
-func (a *netAcceptor) File() (*os.File, error) { return a.listener.File() }
-
-func (a *netAcceptor) Close() {
-	a.closing()
-	a.listener.Close()
-	<-a.done
-}
-
 // link is one session of the portable engine.
 type link struct {
 	engine *goroutines
@@ -157,6 +60,8 @@ type link struct {
 		sync.Mutex
 		end    End
 		server *net.TCPConn // of the joined session
+
+		keepalive *Keepalive // instead of the Joint's
 	}
 }
 
@@ -225,7 +130,7 @@ func (l *link) Dial(to netip.AddrPort, from netip.Addr, deadline time.Time) (Con
 	if from.IsValid() {
 		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
 	}
-	c, err := dialer.DialContext(l.over, "tcp", to.String())
+	c, err := dialer.DialContext(l.over, "tcp", plain(to).String())
 	if err != nil {
 		return nil, l.reason(err)
 	}
@@ -234,26 +139,30 @@ func (l *link) Dial(to netip.AddrPort, from netip.Addr, deadline time.Time) (Con
 	return made, nil
 }
 
-// eitherSlice is how long ReadEither sleeps before it looks whether the session was cut.
-const eitherSlice = 50 * time.Millisecond
-
+// ReadEither has one goroutine listen on each side, without reading there: what the other side has is left for later.
 func (l *link) ReadEither(other Conn, p []byte, deadline time.Time) (Conn, int, error) {
-	to := other.(*netConn)
-	for {
-		for _, c := range [...]*netConn{to, l.client} {
-			if c.Pending() {
-				n, err := c.Read(p, deadline)
-				return c, n, err
-			}
+	sides := [...]*netConn{other.(*netConn), l.client}
+	for _, c := range sides {
+		if c.Pending() {
+			n, err := c.Read(p, deadline)
+			return c, n, err
 		}
-		switch {
-		case l.over.Err() != nil:
-			return l.client, 0, ErrCut
-		case !deadline.IsZero() && !time.Now().Before(deadline):
-			return l.client, 0, ErrTimeout
-		}
-		awaitEither(l.client.tcp, to.tcp, eitherSlice)
 	}
+	heard := make(chan *netConn)
+	for _, c := range sides {
+		defer c.until(deadline)()
+		go func() {
+			awaitArrival(c.tcp)
+			heard <- c
+		}()
+	}
+	first := <-heard
+	for _, c := range sides {
+		_ = c.tcp.SetReadDeadline(past)
+	}
+	<-heard
+	n, err := first.Read(p, deadline)
+	return first, n, err
 }
 
 func (l *link) Park(deadline time.Time) error {
@@ -295,6 +204,7 @@ func (l *link) Cut(end End) {
 func (l *link) Keepalive(k Keepalive) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.mu.keepalive = &k
 	if l.mu.server != nil {
 		netKeepalive(l.mu.server, k)
 	}
@@ -345,11 +255,19 @@ func (c *netConn) Write(p []byte, deadline time.Time) error {
 	return c.link.reason(err)
 }
 
-// until sets a deadline that a cut brings forward.
+// until sets a deadline that a cut brings forward. Once it was cut, a set-up may do what takes no time, such as telling
+// its client why.
 func (c *netConn) until(deadline time.Time) (stop func() bool) {
+	if c.link.over.Err() != nil {
+		_ = c.tcp.SetDeadline(time.Now().Add(farewell))
+		return func() bool { return true }
+	}
 	_ = c.tcp.SetDeadline(deadline)
 	return context.AfterFunc(c.link.over, func() { _ = c.tcp.SetDeadline(past) })
 }
+
+// farewell is enough time for a write that need not wait.
+const farewell = 10 * time.Millisecond
 
 // past is a deadline that has always been over.
 var past = time.Unix(1, 0)

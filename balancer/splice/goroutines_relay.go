@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -24,6 +23,7 @@ type relay struct {
 	link  *link
 	joint *Joint
 	ends  [2]*net.TCPConn
+	quiet [2]bool // the direction has ended, and held nothing
 
 	mu struct {
 		sync.Mutex
@@ -44,12 +44,15 @@ func newRelay(l *link, to *netConn) *relay {
 	for _, c := range r.ends {
 		_ = c.SetDeadline(time.Time{})
 	}
-	if k := l.joint.Keepalive; k != nil {
-		netKeepalive(to.tcp, *k)
-	}
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.mu.server = to.tcp
-	l.mu.Unlock()
+	if l.mu.keepalive == nil {
+		l.mu.keepalive = l.joint.Keepalive
+	}
+	if l.mu.keepalive != nil {
+		netKeepalive(to.tcp, *l.mu.keepalive)
+	}
 	return r
 }
 
@@ -86,7 +89,7 @@ func (r *relay) close() End {
 		end = ClientClosed + End(r.mu.first)
 	}
 	for side, c := range r.ends {
-		if mustReset(side, end, false) {
+		if !r.mu.finished[1-side] && mustReset(side, end, r.quiet[client] && r.quiet[server]) {
 			_ = c.SetLinger(0)
 		}
 		c.Close()
@@ -110,12 +113,11 @@ func (r *relay) carry(k int) {
 			bulk, side, err = r.copyOnce(k, src, dst)
 		}
 		if err == io.EOF {
-			r.finish(k)
-			_ = dst.CloseWrite()
+			r.passOnEnd(k, src, dst)
 			return
 		}
 		if err != nil {
-			r.fail(portableEnd(side, err))
+			r.fail(broken(side, err))
 			return
 		}
 		if r.over() {
@@ -124,13 +126,33 @@ func (r *relay) carry(k int) {
 	}
 }
 
+// passOnEnd tells dst that src has finished, if that is what the end means: where a write to src has met its reset, a read
+// finds only the end. A reset that came after a FIN has its error pending still.
+func (r *relay) passOnEnd(k int, src, dst *net.TCPConn) {
+	gone := disconnected(src) && !r.finished(1-k)
+	if gone && pendingError(src) == nil {
+		r.fail(ClientReset + End(k))
+		return
+	}
+	if r.finish(k) {
+		r.fail(ClientClosed)
+		return
+	}
+	r.quiet[k] = true
+	_ = dst.CloseWrite()
+	if gone {
+		r.fail(ClientReset + End(k))
+	}
+}
+
 // copyOnce reads and writes once; full tells that there was more than a buffer. side is where an error came from.
 func (r *relay) copyOnce(k int, src, dst *net.TCPConn) (full bool, side int, err error) {
 	b := portableBuffers.Get().(*[portableBuffer]byte)
 	defer portableBuffers.Put(b)
-	_ = src.SetReadDeadline(r.readDeadline(time.Time{}))
+	r.readUntil(src, time.Time{})
 	n, err := src.Read(b[:])
 	if n == 0 {
+		r.quiet[k] = true
 		return false, k, err
 	}
 	r.moved(k, n)
@@ -142,7 +164,7 @@ func (r *relay) copyOnce(k int, src, dst *net.TCPConn) (full bool, side int, err
 
 // copyChunk lets package net move up to a chunk, for a second at most so that the counts are not old.
 func (r *relay) copyChunk(k int, src, dst *net.TCPConn) (side int, err error) {
-	_ = src.SetReadDeadline(r.readDeadline(time.Now().Add(publishingEvery)))
+	r.readUntil(src, time.Now().Add(publishingEvery))
 	n, err := io.CopyN(dst, src, chunk)
 	r.moved(k, int(n))
 	if err == nil || err == io.EOF {
@@ -154,12 +176,13 @@ func (r *relay) copyChunk(k int, src, dst *net.TCPConn) (side int, err error) {
 // publishingEvery is the time between two reports of bytes moved.
 const publishingEvery = time.Second
 
-// readDeadline is the usual one, or one long past once the session has ended.
-func (r *relay) readDeadline(usual time.Time) time.Time {
-	if r.over() {
-		return past
+// readUntil sets a read deadline, but not for a session that has ended: that has one long past, for good.
+func (r *relay) readUntil(src *net.TCPConn, deadline time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mu.end == Unfinished {
+		_ = src.SetReadDeadline(deadline)
 	}
-	return usual
 }
 
 func (r *relay) moved(k, n int) {
@@ -176,7 +199,8 @@ func (r *relay) moved(k, n int) {
 	}
 }
 
-func (r *relay) finish(k int) {
+// finish notes that a side has finished; over tells that this is the end of a settled session.
+func (r *relay) finish(k int) (over bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.mu.finished[k] = true
@@ -184,6 +208,13 @@ func (r *relay) finish(k int) {
 	if !r.mu.finished[1-k] {
 		r.mu.first = k
 	}
+	return k == client && r.joint.Settled && r.mu.moved == [2]uint64{}
+}
+
+func (r *relay) finished(k int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.finished[k]
 }
 
 func (r *relay) over() bool {
@@ -248,6 +279,9 @@ func (r *relay) patience() time.Duration {
 			wait = min(wait, max(d/4, time.Millisecond))
 		}
 	}
+	if r.joint.Turns > 0 {
+		wait = min(wait, max(time.Until(r.joint.Proof), time.Millisecond))
+	}
 	return wait
 }
 
@@ -281,11 +315,4 @@ func sideOf(err error, k int, src *net.TCPConn) int {
 		return k
 	}
 	return 1 - k
-}
-
-func portableEnd(side int, err error) End {
-	if errors.Is(err, syscall.ETIMEDOUT) || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH) {
-		return ClientDead + End(side)
-	}
-	return ClientReset + End(side)
 }

@@ -23,17 +23,24 @@ func freeBind(network, _ string, raw syscall.RawConn) error {
 	return err
 }
 
-// disconnected tells whether a socket has been reset, from the kernel's state of it (TCP_INFO, tcp(7)).
+// disconnected tells whether the kernel has closed a socket, as after a reset or when both sides have finished, from its
+// state (TCP_INFO, tcp(7)).
 func disconnected(c *net.TCPConn) bool {
 	const closed = 7 // TCP_CLOSE, include/net/tcp_states.h
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return true
-	}
 	is := false
-	_ = raw.Control(func(fd uintptr) {
-		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	look(c, func(fd int) {
+		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 		is = err != nil || info.State == closed
 	})
 	return is
+}
+
+// pendingError takes the error that no call has reported yet (SO_ERROR, socket(7)).
+func pendingError(c *net.TCPConn) (pending error) {
+	look(c, func(fd int) {
+		if code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR); err != nil || code != 0 {
+			pending = syscall.Errno(code)
+		}
+	})
+	return pending
 }

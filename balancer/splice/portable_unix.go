@@ -3,38 +3,52 @@
 package splice
 
 import (
+	"errors"
 	"net"
-	"time"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
 
 // arrived tells whether a socket has something to read, its peer's end among that, without taking it.
 func arrived(c *net.TCPConn) bool {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return false
-	}
 	some := false
-	_ = raw.Control(func(fd uintptr) {
-		var one [1]byte
-		_, _, err := unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		some = err != unix.EAGAIN
-	})
+	look(c, func(fd int) { some = peek(fd) })
 	return some
 }
 
-// awaitEither waits until one of two sockets has something to read, or for the given time.
-func awaitEither(a, b *net.TCPConn, most time.Duration) {
-	rawA, errA := a.SyscallConn()
-	rawB, errB := b.SyscallConn()
-	if errA != nil || errB != nil {
-		return
+// awaitArrival returns once a socket has something to read, or its read deadline has passed.
+func awaitArrival(c *net.TCPConn) {
+	if raw, err := c.SyscallConn(); err == nil {
+		_ = raw.Read(func(fd uintptr) bool { return peek(int(fd)) })
 	}
-	_ = rawA.Control(func(fdA uintptr) {
-		_ = rawB.Control(func(fdB uintptr) {
-			fds := []unix.PollFd{{Fd: int32(fdA), Events: unix.POLLIN}, {Fd: int32(fdB), Events: unix.POLLIN}}
-			_, _ = unix.Poll(fds, int(most/time.Millisecond))
-		})
+}
+
+func peek(fd int) bool {
+	var one [1]byte
+	_, _, err := unix.Recvfrom(fd, one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return err != unix.EAGAIN
+}
+
+// look shows f a connection's descriptor, unless it is closed.
+func look(c *net.TCPConn, f func(fd int)) {
+	if raw, err := c.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { f(int(fd)) })
+	}
+}
+
+// duplicate makes a second descriptor of a listening socket. That of (*net.TCPListener).File would turn the socket, which
+// both share, into a blocking one as soon as it is handed on.
+func duplicate(l *net.TCPListener) (file *os.File, err error) {
+	raw, err := l.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	failed := raw.Control(func(fd uintptr) {
+		var n int
+		if n, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0); err == nil {
+			file = os.NewFile(uintptr(n), l.Addr().String())
+		}
 	})
+	return file, errors.Join(failed, err)
 }

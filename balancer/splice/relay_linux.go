@@ -203,6 +203,9 @@ func (l *loop) unpipe(h *half) syscall.Errno {
 func (l *loop) passOnEnd(s *session, k int) End {
 	h, other := &s.halves[k], &s.halves[1-k]
 	l.returnPipe(h)
+	if s.settled && k == client && h.moved == 0 && other.moved == 0 {
+		return ClientClosed
+	}
 	if !h.shut {
 		h.shut = true
 		if !other.eof {
@@ -297,15 +300,6 @@ func (l *loop) finish(s *session, end End) {
 	l.sessions.Add(-1)
 	s.publish()
 	s.owner.Ended(end)
-}
-
-// broken is the end of a session in which a system call on that side's socket failed.
-func broken(side int, errno syscall.Errno) End {
-	switch errno {
-	case unix.ETIMEDOUT, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EHOSTDOWN, unix.ENETDOWN:
-		return ClientDead + End(side)
-	}
-	return ClientReset + End(side)
 }
 
 func (s *session) publish() {

@@ -89,6 +89,11 @@ func bind(fd int32, to netip.AddrPort) syscall.Errno {
 	return e
 }
 
+func startListening(fd int32, backlog int) syscall.Errno {
+	_, _, e := syscall.RawSyscall(syscall.SYS_LISTEN, uintptr(fd), uintptr(backlog), 0)
+	return e
+}
+
 func connect(fd int32, to netip.AddrPort) syscall.Errno {
 	var address syscall.RawSockaddrInet6
 	size := toSockaddr(to, &address)
@@ -108,6 +113,13 @@ func setInt(fd int32, level, name, value int) syscall.Errno {
 	_, _, e := syscall.RawSyscall6(syscall.SYS_SETSOCKOPT, uintptr(fd), uintptr(level), uintptr(name),
 		uintptr(unsafe.Pointer(&v)), unsafe.Sizeof(v), 0)
 	return e
+}
+
+func number(on bool) int {
+	if on {
+		return 1
+	}
+	return 0
 }
 
 // socketError takes the pending error of a socket (SO_ERROR, socket(7)).
@@ -146,9 +158,7 @@ func shutdownWrite(fd int32) {
 
 // watchOver applies keepalive settings to a socket. A kernel that refuses one leaves its usual value.
 func watchOver(fd int32, k Keepalive) {
-	on := 0
 	if k.Idle > 0 {
-		on = 1
 		setInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, seconds(k.Idle))
 		if k.Interval > 0 {
 			setInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, seconds(k.Interval))
@@ -157,7 +167,7 @@ func watchOver(fd int32, k Keepalive) {
 			setInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, k.Count)
 		}
 	}
-	setInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, on)
+	setInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, number(k.Idle > 0))
 	setInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(k.UserTimeout/time.Millisecond))
 }
 

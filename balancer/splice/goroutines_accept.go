@@ -1,0 +1,131 @@
+package splice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"time"
+)
+
+// netAcceptor accepts for the portable engine.
+type netAcceptor struct {
+	engine   *goroutines
+	listener *net.TCPListener
+	setup    Setup
+	trouble  *trouble
+	done     chan struct{}
+	closing  context.Context
+	close    context.CancelFunc
+}
+
+func (e *goroutines) Listen(o ListenOptions, setup Setup) (Acceptor, error) {
+	o.Address = plain(o.Address)
+	listener, err := netListen(o)
+	if err != nil {
+		return nil, fmt.Errorf("splice: %w", err)
+	}
+	a := &netAcceptor{engine: e, listener: listener, setup: setup, trouble: newTrouble(o), done: make(chan struct{})}
+	a.closing, a.close = context.WithCancel(context.Background())
+	go a.run()
+	return a, nil
+}
+
+func netListen(o ListenOptions) (*net.TCPListener, error) {
+	var (
+		l   net.Listener
+		err error
+	)
+	if o.File != nil {
+		l, err = net.FileListener(o.File)
+	} else {
+		config := net.ListenConfig{KeepAlive: -1}
+		config.SetMultipathTCP(false) // the event loops may be handed this socket, and splice plain TCP
+		if o.Keepalive > 0 {
+			config.KeepAlive = o.Keepalive
+		}
+		if o.FreeBind {
+			config.Control = freeBind
+		}
+		network := "tcp"
+		if o.Address.Addr().Is4() {
+			network = "tcp4"
+		} else if !o.Address.Addr().IsUnspecified() {
+			network = "tcp6"
+		}
+		l, err = config.Listen(context.Background(), network, o.Address.String())
+	}
+	if err != nil {
+		return nil, err
+	}
+	listener, ok := l.(*net.TCPListener)
+	if !ok {
+		l.Close()
+		return nil, fmt.Errorf("inherited listener %s is no TCP socket", o.Address)
+	}
+	return listener, nil
+}
+
+const (
+	// lastCall is how long a closing acceptor waits for one more connection that the kernel has completed: package net
+	// gives no way to take one without waiting.
+	lastCall = 10 * time.Millisecond
+	// lastCalls bounds that where clients keep coming.
+	lastCalls = time.Second
+)
+
+// run accepts until the acceptor is closed, and has taken what had come by then.
+func (a *netAcceptor) run() {
+	defer close(a.done)
+	started, over := time.Now(), time.Time{}
+	for pause := time.Duration(0); ; {
+		c, err := a.listener.AcceptTCP()
+		switch now := time.Now(); {
+		case err == nil:
+			pause = 0
+			a.trouble.accepted(int64(now.Sub(started)))
+			a.engine.begin(c, a.setup)
+			if a.closing.Err() == nil {
+				continue
+			}
+			if over.IsZero() {
+				over = now.Add(lastCalls)
+			}
+			if now.Before(over) {
+				_ = a.listener.SetDeadline(now.Add(lastCall))
+			}
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return
+		case !errors.Is(err, syscall.ECONNABORTED):
+			pause = longerPause(pause)
+			a.trouble.met(err, int64(now.Sub(started)))
+			select {
+			case <-time.After(pause):
+			case <-a.closing.Done():
+				return
+			}
+		}
+	}
+}
+
+func (a *netAcceptor) Address() netip.AddrPort {
+	return plain(a.listener.Addr().(*net.TCPAddr).AddrPort())
+}
+
+func (a *netAcceptor) File() (*os.File, error) {
+	file, err := duplicate(a.listener)
+	if err != nil {
+		return nil, fmt.Errorf("splice: duplicate the listener %s: %w", a.Address(), err)
+	}
+	return file, nil
+}
+
+func (a *netAcceptor) Close() {
+	a.close()
+	_ = a.listener.SetDeadline(time.Now().Add(lastCall))
+	<-a.done
+	a.listener.Close()
+}

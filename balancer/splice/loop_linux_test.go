@@ -1,0 +1,86 @@
+package splice
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// withLoop runs a test on an engine of one loop.
+func withLoop(t *testing.T, o Options, test func(e *loops, l *loop)) {
+	t.Helper()
+	o.Kind, o.Loops = "loops", 1
+	withEngine(t, o, func(e Engine) { test(e.(*loops), e.(*loops).loops[0]) })
+}
+
+// on runs f on the loop, where a loop's and its sessions' fields may be looked at, and waits for it.
+func (l *loop) on(f func()) {
+	done := make(chan struct{})
+	l.post(func() { defer close(done); f() })
+	<-done
+}
+
+// hold stops the loop until release is called: what happens meanwhile, it finds all at once.
+func (l *loop) hold() (release func()) {
+	held, free := make(chan struct{}), make(chan struct{})
+	l.post(func() { close(held); <-free })
+	<-held
+	return sync.OnceFunc(func() { close(free) })
+}
+
+// until waits until a condition holds on the loop.
+func (l *loop) until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	eventually(t, what, func() (is bool) { l.on(func() { is = ok() }); return is })
+}
+
+// An event of a slot's earlier socket is none of its present one's.
+func TestEventsOfEarlierSocketsAreIgnored(t *testing.T) {
+	withLoop(t, Options{}, func(e *loops, l *loop) {
+		r := connectThrough(t, e, nil)
+		s := r.task.(*session)
+		l.until(t, "the join", func() bool { return s.state == joined })
+		l.on(func() {
+			slot := s.halves[client].slot
+			stale := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLERR | unix.EPOLLHUP | unix.EPOLLRDHUP,
+				Fd: int32(slot), Pad: l.slots[slot].generation - 1}
+			l.event(&stale)
+			if h := s.halves[client]; h.hup || h.failed || h.readable {
+				t.Error("an event of an earlier generation reached the session")
+			}
+			l.forget(slot)
+			stale.Pad++
+			l.event(&stale) // of a slot that is free
+			if i, errno := l.watch(int32(l.mailbox), s, nil, 0); i != slot || errno == 0 {
+				t.Errorf("got slot %d, %v; want %d, and an error for what is watched already", i, errno, slot)
+			}
+			l.slots[slot].s, l.freeSlots = s, l.freeSlots[:len(l.freeSlots)-1]
+		})
+		reset(r.client)
+		eventually(t, "the loop to leave the session alone", func() bool { return e.Sessions()[0] == 1 })
+		r.task.Cut(Killed)
+		wantEnd(t, r, Killed)
+	})
+}
+
+// Whoever posts to a loop that has ended is told so.
+func TestPostToALoopThatHasEnded(t *testing.T) {
+	e, err := New(Options{Kind: "loops", Loops: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := connectThrough(t, e, nil)
+	mustWrite(t, r.client, "x")
+	mustRead(t, r.server, "x")
+	e.Close()
+	wantEnd(t, r, Drained)
+	if e.(*loops).loops[0].post(func() { t.Error("ran") }) {
+		t.Error("a loop that has ended takes posts")
+	}
+	r.task.Cut(Killed)
+	r.task.Wake()
+	r.task.Keepalive(Keepalive{Idle: time.Second})
+	e.Close()
+}

@@ -110,9 +110,7 @@ func (b *Balancer) build(config Config, o Options) error {
 func (b *Balancer) Start() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	b.chores.cancel = cancel
-	for _, r := range b.resolvers {
-		b.chores.Go(func() { r.run(ctx) })
-	}
+	b.resolve(ctx)
 	b.chores.Go(func() { b.tidy(ctx) })
 	for i, l := range b.listeners {
 		if err := l.listen(); err != nil {
@@ -124,6 +122,22 @@ func (b *Balancer) Start() error {
 	}
 	b.ready.Store(true)
 	return nil
+}
+
+// resolve begins to look names up, and waits for the first answers, but not for long.
+func (b *Balancer) resolve(ctx context.Context) {
+	first := make(chan struct{}, len(b.resolvers))
+	for _, r := range b.resolvers {
+		b.chores.Go(func() { r.run(ctx, first) })
+	}
+	enough := time.After(firstLookup)
+	for range b.resolvers {
+		select {
+		case <-first:
+		case <-enough:
+			return
+		}
+	}
 }
 
 // Shutdown ends the balancer in the order that loses least: it says that it is not ready and goes on accepting for grace,

@@ -15,6 +15,9 @@ const (
 	lookupTimeout = 5 * time.Second
 	// lookupRetry is the pause after a look-up that failed, where resolve_interval is longer.
 	lookupRetry = time.Second
+	// firstLookup is how long a start waits for names, so that the first client finds backends: a resolver that answers
+	// does so within that time, and one that does not must not keep other pools from serving.
+	firstLookup = 2 * time.Second
 )
 
 // lookup finds the addresses of a name; tests bring their own.
@@ -65,11 +68,15 @@ func (p *Pool) join(c BackendConfig, look lookup) (*resolver, error) {
 	return r, nil
 }
 
-// run looks the name up until ctx is done.
-func (r *resolver) run(ctx context.Context) {
-	for {
+// run looks the name up until ctx is done. first hears of the end of the first look-up, however it went.
+func (r *resolver) run(ctx context.Context, first chan<- struct{}) {
+	for ok := r.look(ctx); ; ok = r.look(ctx) {
+		if first != nil {
+			first <- struct{}{}
+			first = nil
+		}
 		wait := r.pool.Config().ResolveInterval
-		if !r.look(ctx) {
+		if !ok {
 			wait = min(wait, lookupRetry)
 		}
 		select {
@@ -105,34 +112,34 @@ func (r *resolver) look(ctx context.Context) bool {
 	}
 	slices.SortFunc(addresses, netip.AddrPort.Compare) // servers shuffle their answers
 	addresses = slices.Compact(addresses)
-	if slices.Equal(addresses, r.known) {
-		return true
-	}
-	if len(r.known) > 0 {
+	changed := !slices.Equal(addresses, r.known)
+	if changed && len(r.known) > 0 {
 		r.pool.log.Info("name has other addresses", "host", r.host, "addresses", addresses)
 	}
 	r.known = addresses
-	if r.members == nil {
-		r.pool.readdress(r.backend, slices.Clone(addresses))
-	} else {
+	switch {
+	case r.members != nil:
 		r.expand(addresses)
+	case changed:
+		r.pool.readdress(r.backend, slices.Clone(addresses))
 	}
 	return true
 }
 
-// expand makes the pool's members those addresses.
+// expand makes the pool's members those addresses: first the new ones, so that there is always somebody to serve. An
+// address that is a member already by another name is left to that one; should it go, it is taken at the next look-up.
 func (r *resolver) expand(addresses []netip.AddrPort) {
-	for address, b := range r.members {
-		if !slices.Contains(addresses, address) {
-			r.pool.remove(b)
-			delete(r.members, address)
-		}
-	}
 	for _, address := range addresses {
 		name := address.String()
 		if r.members[address] != nil || r.pool.Backend(name) != nil {
 			continue
 		}
 		r.members[address] = r.pool.add(r.config, name, address.Addr().String(), []netip.AddrPort{address})
+	}
+	for address, b := range r.members {
+		if !slices.Contains(addresses, address) {
+			r.pool.remove(b)
+			delete(r.members, address)
+		}
 	}
 }

@@ -86,7 +86,7 @@ func usageError(c *cli.Context, err error, _ bool) error {
 func order(app *cli.App, arguments []string) ([]string, error) {
 	ordered := arguments[:1:1]
 	rest := arguments[1:]
-	flags, _, rest, err := split(app.Name, app.Flags, rest, true)
+	flags, _, rest, err := split(app.Name, append(app.Flags, cli.VersionFlag), rest, true)
 	if err != nil {
 		return nil, err
 	}

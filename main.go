@@ -59,17 +59,17 @@ func usage(err error) error {
 }
 
 func newApp() *cli.App {
+	cli.VersionFlag = &cli.BoolFlag{Name: "version", Usage: "as the command version"}
+	cli.VersionPrinter = func(*cli.Context) { fmt.Println(build()) }
 	return &cli.App{
-		Name:            "fairlead",
-		Usage:           "leads MySQL-protocol clients to healthy servers",
-		Version:         version,
-		HideVersion:     true, // there is a command
-		Flags:           places(),
-		Action:          runCommand,
-		Commands:        commands(),
-		OnUsageError:    usageError,
-		ExitErrHandler:  func(*cli.Context, error) {}, // run does it
-		CommandNotFound: nil,
+		Name:           "fairlead",
+		Usage:          "leads MySQL-protocol clients to healthy servers",
+		Version:        version,
+		Flags:          places(),
+		Action:         runCommand,
+		Commands:       commands(),
+		OnUsageError:   usageError,
+		ExitErrHandler: func(*cli.Context, error) {}, // run does it
 	}
 }
 
@@ -85,6 +85,19 @@ func commands() []*cli.Command {
 			Usage:  "serve clients; this is what happens without a command",
 			Flags:  places(),
 			Action: runCommand,
+		},
+		{
+			Name:   "check",
+			Usage:  "tell whether the configuration is right, and, with --probe, whether its backends are fit",
+			Flags:  append(places(), &cli.BoolFlag{Name: "probe", Usage: "probe each backend once"}, jsonFlag),
+			Action: checkCommand,
+		},
+		{
+			Name:      "probe",
+			Usage:     "probe one server, without a configuration",
+			ArgsUsage: "HOST:PORT",
+			Flags:     probeFlags,
+			Action:    probeCommand,
 		},
 		{
 			Name:   "status",

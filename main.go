@@ -87,6 +87,12 @@ func commands() []*cli.Command {
 			Action: runCommand,
 		},
 		{
+			Name:   "demo",
+			Usage:  "show all of it on this machine, with stand-in front ends",
+			Flags:  demoFlags,
+			Action: demoCommand,
+		},
+		{
 			Name:   "check",
 			Usage:  "tell whether the configuration is right, and, with --probe, whether its backends are fit",
 			Flags:  append(places(), &cli.BoolFlag{Name: "probe", Usage: "probe each backend once"}, jsonFlag),

@@ -19,15 +19,18 @@ const hang = 30 * time.Second
 
 // eachEngine runs a test over all engines, and sees to it that nothing is left of either.
 func eachEngine(t *testing.T, test func(t *testing.T, e Engine)) {
-	kinds := []string{"goroutines"}
-	if loopsSupported {
-		kinds = append(kinds, "loops")
-	}
-	for _, kind := range kinds {
+	for _, kind := range kinds() {
 		t.Run(kind, func(t *testing.T) {
 			withEngine(t, Options{Kind: kind, Loops: 2, Pipes: 8}, func(e Engine) { test(t, e) })
 		})
 	}
+}
+
+func kinds() []string {
+	if loopsSupported {
+		return []string{"goroutines", "loops"}
+	}
+	return []string{"goroutines"}
 }
 
 // withEngine closes the engine, and counts, after everything that the test has opened is closed.

@@ -50,10 +50,10 @@ type loop struct {
 	acceptors []*door
 	timers    deadlines
 	again     []*session // had more to move than their turn allowed
+	served    []*session // the space of those who had their turn, for the next again
 	dirty     []*session // joined or moved bytes since the last report
 	publish   int64      // when to report
 	pipes     pipes
-	buffer    *buffer
 	spare     []*buffer
 	idle      []*coroutine
 	stopping  bool
@@ -87,7 +87,7 @@ func newLoop(engine *loops, o Options) (*loop, error) {
 		unix.Close(epoll)
 		return nil, err
 	}
-	l := &loop{engine: engine, epoll: epoll, mailbox: mailbox, buffer: new(buffer),
+	l := &loop{engine: engine, epoll: epoll, mailbox: mailbox,
 		pipes: pipes{most: o.Pipes, size: o.PipeSize}}
 	e := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(mailbox), Pad: mailEvent}
 	if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, mailbox, &e); err != nil {
@@ -175,7 +175,7 @@ func (l *loop) patience() int {
 // moveOn continues the sessions whose turn was over before their data was.
 func (l *loop) moveOn() {
 	waiting := l.again
-	l.again = nil
+	l.again = l.served[:0]
 	for i, s := range waiting {
 		waiting[i] = nil
 		s.queued = false
@@ -186,9 +186,7 @@ func (l *loop) moveOn() {
 			}
 		}
 	}
-	if l.again == nil {
-		l.again = waiting[:0]
-	}
+	l.served = waiting
 }
 
 // expire ends what has run out of time, and lets listeners that were paused try again.
@@ -322,6 +320,9 @@ func (l *loop) stop() {
 		if s := l.slots[i].s; s != nil {
 			l.cut(s, Drained)
 		}
+	}
+	for len(l.timers) > 0 { // set-ups that wait, and have closed their sockets
+		l.cut(l.timers[0].s, Drained)
 	}
 }
 

@@ -26,7 +26,7 @@ type coroutine struct {
 	done   bool // the set-up has returned
 	watch  bool // the client's end ends every wait
 	woken  bool
-	cut    bool
+	cut    End // what a Cut gave as the reason
 }
 
 func (l *loop) coroutine() *coroutine {
@@ -118,11 +118,19 @@ func (l *loop) join(s *session) {
 	for _, other := range c.conns {
 		other.Close()
 	}
-	s.owner, s.keepalive, s.settled = c.joint.Owner, c.joint.Keepalive, c.joint.Settled
+	s.owner, s.settled = c.joint.Owner, c.joint.Settled
+	if s.keepalive == nil {
+		s.keepalive = c.joint.Keepalive
+	}
 	s.idle, s.linger = int64(c.joint.Idle), int64(c.joint.Linger)
 	s.turns, s.proof = int8(c.joint.Turns), int64(c.joint.Proof.Sub(l.engine.epoch))
 	s.state, s.active, s.last = joined, l.now, -1
+	cut := c.cut
 	l.dismiss(s)
+	if cut != Unfinished { // the set-up did not wait any more, and so did not hear of it
+		l.finish(s, cut)
+		return
+	}
 	l.soil(s)
 	l.arm(s)
 	for k := range s.halves {
@@ -138,7 +146,7 @@ func (l *loop) dismiss(s *session) {
 	s.setup = nil
 	clear(c.conns)
 	c.s, c.setup, c.client, c.conns, c.joint = nil, nil, nil, c.conns[:0], Joint{}
-	c.joined, c.done, c.watch, c.woken, c.cut = false, false, false, false, false
+	c.joined, c.done, c.watch, c.woken, c.cut = false, false, false, false, Unfinished
 	if len(l.idle) < spareCoroutines {
 		l.idle = append(l.idle, c)
 		return
@@ -150,7 +158,7 @@ func (l *loop) dismiss(s *session) {
 func (l *loop) cut(s *session, end End) {
 	switch s.state {
 	case settingUp:
-		s.setup.cut = true
+		s.setup.cut = end
 		l.resume(s)
 	case joined:
 		l.finish(s, end)
@@ -165,18 +173,27 @@ func (s *session) wait(on *conn, deadline time.Time) error {
 	if !deadline.IsZero() {
 		s.deadline = int64(deadline.Sub(l.engine.epoch))
 	}
-	l.timers.set(s, s.deadline)
-	if !c.cut && !c.yield(struct{}{}) {
-		c.cut = true
+	if err := c.hopeless(on); err != nil {
+		return err
 	}
-	gone := c.client.broken || c.watch && c.client.hup
-	switch {
-	case c.cut:
-		return ErrCut
-	case on != c.client && gone:
-		return ErrClientGone
-	case s.deadline <= l.now:
+	l.timers.set(s, s.deadline)
+	c.yield(struct{}{})
+	if err := c.hopeless(on); err != nil {
+		return err
+	}
+	if s.deadline <= l.now {
 		return ErrTimeout
+	}
+	return nil
+}
+
+// hopeless tells why nothing is worth waiting for any more.
+func (c *coroutine) hopeless(on *conn) error {
+	switch {
+	case c.cut != Unfinished:
+		return ErrCut
+	case on != c.client && (c.client.broken || c.watch && c.client.hup):
+		return ErrClientGone
 	}
 	return nil
 }
@@ -186,6 +203,7 @@ func (s *session) Client() Conn { return s.setup.client }
 func (s *session) WatchClient(on bool) { s.setup.watch = on }
 
 func (s *session) Dial(to netip.AddrPort, from netip.Addr, deadline time.Time) (Conn, error) {
+	to = plain(to)
 	fd, errno := newSocket(to)
 	if errno != 0 {
 		return nil, errno
@@ -262,7 +280,10 @@ func (s *session) Cut(end End) {
 
 func (s *session) Keepalive(k Keepalive) {
 	s.loop.post(func() {
-		if s.state == joined {
+		switch s.state {
+		case settingUp:
+			s.keepalive = &k
+		case joined:
 			s.keepalive = nil
 			watchOver(s.halves[client].dst, k)
 		}
@@ -270,6 +291,9 @@ func (s *session) Keepalive(k Keepalive) {
 }
 
 func (s *session) Join(joint Joint) {
+	if to := joint.Server.(*conn); to.s != s || !to.open || !s.setup.client.open {
+		panic("splice: Join of a connection that is closed, or another session's")
+	}
 	s.setup.joint = joint
 	s.setup.joined = true
 }

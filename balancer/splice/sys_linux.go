@@ -24,6 +24,14 @@ func receive(fd int32, p []byte) (int, syscall.Errno) {
 	}
 }
 
+// arrivedFD tells whether receive would not have to wait.
+func arrivedFD(fd int32) bool {
+	var one [1]byte
+	_, _, e := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&one)), 1,
+		unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0)
+	return e != syscall.EAGAIN
+}
+
 // send is send(2) without SIGPIPE.
 func send(fd int32, p []byte) (int, syscall.Errno) {
 	for {

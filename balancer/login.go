@@ -25,14 +25,14 @@ const (
 var packetBuffers = sync.Pool{New: func() any { return new([packetBuffer]byte) }}
 
 // awaitGreeting reads the server's first packet, whole. An ERR in its place is a failure like any other.
-func (s *session) awaitGreeting(server splice.Conn, deadline time.Time) ([]byte, error) {
+func (s *session) awaitGreeting(server splice.Conn, during step) ([]byte, error) {
 	buffer := packetBuffers.Get().(*[packetBuffer]byte)
 	defer packetBuffers.Put(buffer)
 	got := 0
 	for {
-		n, err := server.Read(buffer[got:], deadline)
+		n, err := server.Read(buffer[got:], during.until)
 		if err != nil {
-			return nil, greetingError(err, s.config.GreetingTimeout)
+			return nil, greetingError(err, during)
 		}
 		got += n
 		h, ok := mysqlwire.ParseHeader(buffer[:got])
@@ -130,7 +130,7 @@ func (s *session) passLogin(server splice.Conn, deadline time.Time) (tls bool, e
 		if err != nil {
 			return false, s.strange(buffer[:got], h)
 		}
-		s.login.user, s.login.database, s.login.program = login.User, login.Database, program(login)
+		s.login.user, s.login.database, s.login.program = newWord(login.User), newWord(login.Database), newWord(program(login))
 		s.toServer.Add(uint64(got))
 		if err := server.Write(buffer[:got], deadline); err != nil {
 			return false, &sideError{"server", err}

@@ -91,7 +91,7 @@ func (r *sessionRecords) close() {
 
 func (s *session) record(now time.Time, end string) SessionRecord {
 	record := SessionRecord{ID: s.id, Listener: s.listener.name, Pool: s.pool.name, Client: s.client,
-		ConnectionID: s.login.connectionID, User: s.login.user, Database: s.login.database, Program: s.login.program,
+		ConnectionID: s.login.connectionID, User: s.login.user.String(), Database: s.login.database.String(), Program: s.login.program.String(),
 		ToServer: s.toServer.Load(), ToClient: s.toClient.Load(), Started: s.started, Duration: now.Sub(s.started), End: end}
 	if s.lease != nil {
 		record.Backend = s.lease.Backend.Name

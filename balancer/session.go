@@ -2,11 +2,13 @@ package balancer
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/netip"
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unique"
 
 	"fairlead/balancer/splice"
 )
@@ -37,7 +39,25 @@ type session struct {
 // read.
 type identity struct {
 	connectionID            uint32
-	user, database, program string
+	user, database, program word
+}
+
+// word is a text of a login. Thousands of sessions have the same few, and share them.
+type word struct{ shared unique.Handle[string] }
+
+func newWord(text string) word {
+	if text == "" {
+		return word{}
+	}
+	return word{unique.Make(text)}
+}
+
+// String is the text.
+func (w word) String() string {
+	if w == (word{}) {
+		return ""
+	}
+	return w.shared.Value()
 }
 
 // run sets the session up: a backend that has greeted, a client that has logged in, and then both are joined.
@@ -80,18 +100,19 @@ func (s *session) lead() (splice.Conn, []byte, error) {
 			return server, greeting, nil
 		}
 		b := s.lease.Backend
+		blame := errors.As(err, &failed)
+		if blame {
+			b.metrics.Redispatch(failed.reason)
+			if !failed.own {
+				b.Pool.suspect(b, failed.Error()) // before its place is free for the next one in the queue
+			}
+		}
 		s.lease.Release()
 		s.lease = nil
-		if !errors.As(err, &failed) {
-			return nil, nil, err // nobody's fault: the client has gone, or the session was cut
-		}
-		b.metrics.Redispatch(failed.reason)
-		if !failed.own {
-			b.Pool.suspect(b, failed.Error())
-		} else if failed.hopeless {
-			return nil, nil, failed
-		}
-		if !time.Now().Before(deadline) {
+		switch {
+		case !blame:
+			return nil, nil, err // the client has gone, or the session was cut
+		case failed.hopeless, !time.Now().Before(deadline):
 			return nil, nil, failed
 		}
 		tried = append(tried, b)
@@ -126,22 +147,50 @@ func (s *session) acquire(tried []*Backend, deadline time.Time) error {
 	return errQueueTimeout
 }
 
-// attempt connects to the leased backend and waits for its greeting. Errors: *setupError, splice.ErrClientGone,
-// splice.ErrCut.
+// attempt gets a greeting from the first of the leased backend's addresses that gives one. Errors: *setupError,
+// splice.ErrClientGone, splice.ErrCut.
 func (s *session) attempt(deadline time.Time) (splice.Conn, []byte, error) {
-	begun := time.Now()
-	server, err := s.dial(earlier(begun.Add(s.config.ConnectTimeout), deadline))
+	b := s.lease.Backend
+	var failed *setupError
+	for _, address := range b.Addresses() {
+		server, greeting, err := s.try(address, deadline)
+		if err == nil {
+			b.prefer(address)
+			return server, greeting, nil
+		}
+		var this *setupError
+		if !errors.As(err, &this) || this.hopeless {
+			return nil, nil, err
+		}
+		if failed == nil || !this.own {
+			failed = this
+		}
+	}
+	if failed == nil {
+		failed = &setupError{reason: "resolve", text: "no address is known for " + b.Host}
+	}
+	return nil, nil, failed
+}
+
+// try connects to one address and waits for the greeting.
+func (s *session) try(address netip.AddrPort, deadline time.Time) (splice.Conn, []byte, error) {
+	source := s.config.Source
+	if source.IsValid() && source.Is4() != address.Addr().Is4() {
+		source = netip.Addr{}
+	}
+	connecting := s.step(time.Now(), s.config.ConnectTimeout, deadline)
+	server, err := s.task.Dial(address, source, connecting.until)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, connectError(err, connecting)
 	}
 	connected := time.Now()
-	s.connect = connected.Sub(begun)
+	s.connect = connected.Sub(connecting.begun)
 	b := s.lease.Backend
 	b.metrics.Connect.Observe(s.connect.Seconds())
 	if s.config.Protocol != MySQL {
 		return server, nil, nil
 	}
-	greeting, err := s.awaitGreeting(server, earlier(connected.Add(s.config.GreetingTimeout), deadline))
+	greeting, err := s.awaitGreeting(server, s.step(connected, s.config.GreetingTimeout, deadline))
 	if err != nil {
 		server.Close()
 		return nil, nil, err
@@ -153,33 +202,25 @@ func (s *session) attempt(deadline time.Time) (splice.Conn, []byte, error) {
 	return server, greeting, nil
 }
 
-// dial connects to the first of the backend's addresses that answers.
-func (s *session) dial(deadline time.Time) (splice.Conn, error) {
-	b := s.lease.Backend
-	var last error = &setupError{reason: "resolve", text: "no address is known for " + b.Host}
-	for _, address := range b.Addresses() {
-		source := s.config.Source
-		if source.IsValid() && source.Is4() != address.Addr().Is4() {
-			source = netip.Addr{}
-		}
-		server, err := s.task.Dial(address, source, deadline)
-		if err == nil {
-			b.prefer(address)
-			return server, nil
-		}
-		if errors.Is(err, splice.ErrClientGone) || errors.Is(err, splice.ErrCut) {
-			return nil, err
-		}
-		last = connectError(err, s.config.ConnectTimeout)
-	}
-	return nil, last
+// step is one step of an attempt, and the time that it has.
+type step struct {
+	begun, until time.Time
+	squeezed     bool // it has less than its due, for others took the rest of the set-up's time: no reason to blame anybody
 }
 
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
+func (s *session) step(now time.Time, due time.Duration, deadline time.Time) step {
+	if until := now.Add(due); until.Before(deadline) {
+		return step{begun: now, until: until}
 	}
-	return b
+	return step{begun: now, until: deadline, squeezed: now.Sub(s.started) > s.config.SetupTimeout/2}
+}
+
+// overdue is the failure of a step that ran out of time.
+func (t step) overdue(name string) *setupError {
+	if t.squeezed {
+		return &setupError{reason: "setup_timeout", text: "setup_timeout is over", own: true}
+	}
+	return &setupError{reason: name + "_timeout", text: fmt.Sprintf("%s: nothing within %v", name, t.until.Sub(t.begun).Round(time.Millisecond))}
 }
 
 // Moved is called by the engine about once a second.
@@ -230,36 +271,49 @@ func (e *setupError) Error() string { return e.text }
 
 var errQueueTimeout = errors.New("balancer: no place came free in time")
 
-// connectError places the blame for a connect that failed.
-func connectError(err error, timeout time.Duration) *setupError {
+// connectError places the blame for a connect that failed. Errors: *setupError, splice.ErrClientGone, splice.ErrCut.
+func connectError(err error, during step) error {
 	switch {
-	case errors.Is(err, splice.ErrTimeout), errors.Is(err, syscall.ETIMEDOUT):
-		return &setupError{reason: "connect_timeout", text: "connect: no answer within " + timeout.String()}
+	case errors.Is(err, splice.ErrClientGone), errors.Is(err, splice.ErrCut):
+		return err
+	case errors.Is(err, splice.ErrTimeout):
+		return during.overdue("connect")
+	case errors.Is(err, syscall.ETIMEDOUT):
+		return &setupError{reason: "connect_timeout", text: "connect: timed out"}
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return &setupError{reason: "connect_refused", text: "connect: refused"}
 	case errors.Is(err, syscall.ECONNRESET):
 		return &setupError{reason: "connect_reset", text: "connect: reset"}
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return &setupError{reason: "own_descriptors", text: "out of descriptors", own: true, hopeless: true}
-	case errors.Is(err, syscall.ENOBUFS), errors.Is(err, syscall.ENOMEM):
+	case errors.Is(err, syscall.ENOBUFS), errors.Is(err, syscall.ENOMEM), errors.Is(err, syscall.ENOSPC): // ENOSPC: epoll_ctl(2)
 		return &setupError{reason: "own_memory", text: "out of memory for sockets", own: true, hopeless: true}
 	case errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EADDRINUSE):
 		return &setupError{reason: "own_ports", text: "out of source ports (or the source address is not local)", own: true}
 	}
-	return &setupError{reason: "connect_failed", text: "connect: " + err.Error()}
+	return &setupError{reason: "connect_failed", text: "connect: " + kernelWords(err)}
 }
 
 // greetingError places the blame for a greeting that did not come.
-func greetingError(err error, timeout time.Duration) error {
+func greetingError(err error, during step) error {
 	switch {
 	case errors.Is(err, splice.ErrClientGone), errors.Is(err, splice.ErrCut):
 		return err
 	case errors.Is(err, splice.ErrTimeout):
-		return &setupError{reason: "greeting_timeout", text: "greeting: nothing within " + timeout.String()}
+		return during.overdue("greeting")
 	case errors.Is(err, io.EOF):
 		return &setupError{reason: "greeting_closed", text: "greeting: closed instead"}
 	case errors.Is(err, syscall.ECONNRESET):
 		return &setupError{reason: "greeting_reset", text: "greeting: reset instead"}
 	}
-	return &setupError{reason: "greeting_failed", text: "greeting: " + err.Error()}
+	return &setupError{reason: "greeting_failed", text: "greeting: " + kernelWords(err)}
+}
+
+// kernelWords is the kernel's part of an error: clients read it, and addresses are none of their business.
+func kernelWords(err error) string {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno.Error()
+	}
+	return "failed"
 }

@@ -96,7 +96,7 @@ func (s *session) live(b *Backend, now time.Time) LiveSession {
 	}
 	if l.LoggedIn = s.begun.Load(); l.LoggedIn {
 		l.ConnectionID = s.login.connectionID
-		l.User, l.Database, l.Program = s.login.user, s.login.database, s.login.program
+		l.User, l.Database, l.Program = s.login.user.String(), s.login.database.String(), s.login.program.String()
 	}
 	return l
 }

@@ -39,11 +39,11 @@ func TestLiveSessions(t *testing.T) {
 		held = append(held, hold(t, p, l, id+1))
 	}
 	told := held[7]
-	told.login = identity{connectionID: 42, user: "ann", database: "sales", program: "report"}
+	told.login = identity{connectionID: 42, user: newWord("ann"), database: newWord("sales"), program: newWord("report")}
 	told.toServer.Store(10)
 	told.toClient.Store(20)
 	told.begun.Store(true)
-	held[8].login.user = "not to be read yet"
+	held[8].login.user = newWord("not to be read yet")
 
 	all := b.LiveSessions()
 	if len(all) != count {

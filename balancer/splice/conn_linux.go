@@ -27,7 +27,7 @@ type conn struct {
 // newConn takes charge of a socket; on an error it is closed.
 func (c *coroutine) newConn(fd int32, remote netip.AddrPort, events uint32) (*conn, error) {
 	made := &conn{s: c.s, fd: fd, remote: remote, open: true}
-	slot, errno := c.s.loop.watch(fd, c.s, made, events)
+	slot, errno := c.s.loop.watch(fd, c.s, events)
 	if errno != 0 {
 		closeFD(fd)
 		return nil, errno

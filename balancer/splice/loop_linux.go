@@ -19,9 +19,11 @@ const (
 	turn = 512 << 10
 	// publishing is the time between two reports of bytes moved.
 	publishing = time.Second
-	// spareBuffers and spareCoroutines are kept by a loop for the next who needs one.
+	// spareBuffers and spareCoroutines are kept by a loop for the next who needs one; the coroutines are 8 KiB each,
+	// and those that nobody needed for a second are let go, all but a few.
 	spareBuffers    = 16
 	spareCoroutines = 64
+	fewCoroutines   = 4
 )
 
 // The pad of an epoll event tells what it is about: the generation of a slot, or one of these.
@@ -56,6 +58,7 @@ type loop struct {
 	pipes     pipes
 	spare     []*buffer
 	idle      []*coroutine
+	unused    int // the fewest idle coroutines since the last report
 	stopping  bool
 
 	sessions atomic.Int32
@@ -73,7 +76,6 @@ type buffer [bufferSize]byte
 // those still in the batch, and those that a child process being started keeps alive for a moment.
 type slot struct {
 	s          *session
-	conn       *conn // while the session is set up
 	generation int32
 }
 
@@ -121,13 +123,13 @@ func (l *loop) event(e *unix.EpollEvent) {
 		l.readMail()
 	default:
 		at := &l.slots[e.Fd]
-		switch {
-		case at.generation != e.Pad || at.s == nil:
-		case at.conn != nil:
-			at.conn.note(e.Events)
-			l.resume(at.s)
+		switch s := at.s; {
+		case at.generation != e.Pad || s == nil:
+		case s.state == settingUp:
+			s.setup.conn(uint32(e.Fd)).note(e.Events)
+			l.resume(s)
 		default:
-			l.advance(at.s, e)
+			l.advance(s, e)
 		}
 	}
 }
@@ -228,6 +230,7 @@ func (l *loop) report() {
 	}
 	l.dirty = l.dirty[:0]
 	l.publish = l.now + int64(publishing)
+	l.dismissUnused()
 }
 
 func (l *loop) soil(s *session) {
@@ -254,7 +257,7 @@ func (l *loop) clean(s *session) {
 }
 
 // watch puts a socket under the loop's eyes and returns its slot.
-func (l *loop) watch(fd int32, s *session, c *conn, events uint32) (uint32, syscall.Errno) {
+func (l *loop) watch(fd int32, s *session, events uint32) (uint32, syscall.Errno) {
 	var i uint32
 	if n := len(l.freeSlots); n > 0 {
 		i = l.freeSlots[n-1]
@@ -263,7 +266,7 @@ func (l *loop) watch(fd int32, s *session, c *conn, events uint32) (uint32, sysc
 		i = uint32(len(l.slots))
 		l.slots = append(l.slots, slot{})
 	}
-	l.slots[i].s, l.slots[i].conn = s, c
+	l.slots[i].s = s
 	errno := l.control(unix.EPOLL_CTL_ADD, fd, i, events)
 	if errno != 0 {
 		l.forget(i)
@@ -273,7 +276,7 @@ func (l *loop) watch(fd int32, s *session, c *conn, events uint32) (uint32, sysc
 
 func (l *loop) forget(i uint32) {
 	at := &l.slots[i]
-	at.s, at.conn = nil, nil
+	at.s = nil
 	at.generation = (at.generation + 1) & (1<<31 - 1)
 	l.freeSlots = append(l.freeSlots, i)
 }

@@ -53,7 +53,7 @@ func TestEventsOfEarlierSocketsAreIgnored(t *testing.T) {
 			l.forget(slot)
 			stale.Pad++
 			l.event(&stale) // of a slot that is free
-			if i, errno := l.watch(int32(l.mailbox), s, nil, 0); i != slot || errno == 0 {
+			if i, errno := l.watch(int32(l.mailbox), s, 0); i != slot || errno == 0 {
 				t.Errorf("got slot %d, %v; want %d, and an error for what is watched already", i, errno, slot)
 			}
 			l.slots[slot].s, l.freeSlots = s, l.freeSlots[:len(l.freeSlots)-1]

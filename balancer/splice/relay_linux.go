@@ -2,6 +2,7 @@ package splice
 
 import (
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,11 +42,10 @@ type session struct {
 	owner     Owner
 	halves    [2]half
 	keepalive *Keepalive // to be applied to the server's socket
-	idle      int64
-	linger    int64
-	active    int64 // when bytes last moved
-	deadline  int64 // of the set-up's present wait
-	proof     int64 // when the turns must have been taken
+	active    int64      // when bytes last moved
+	deadline  int64      // of the set-up's present wait; after the join, when the turns must have been taken
+	idle      int32      // milliseconds
+	linger    int32
 	timer     int32 // position in the loop's heap, plus one
 	dirty     int32 // position among the loop's dirty, plus one
 	state     state
@@ -259,14 +259,14 @@ func (s *session) due() (int64, End) {
 	}
 	when, end := never, Unfinished
 	if s.idle > 0 {
-		when, end = s.active+s.idle, IdleTimeout
+		when, end = s.active+int64(s.idle)*int64(time.Millisecond), IdleTimeout
 	}
 	half := s.halves[client].shut || s.halves[server].shut
-	if half && s.linger > 0 && s.active+s.linger < when {
-		when, end = s.active+s.linger, LingerTimeout
+	if patience := int64(s.linger) * int64(time.Millisecond); half && patience > 0 && s.active+patience < when {
+		when, end = s.active+patience, LingerTimeout
 	}
-	if s.turns > 0 && s.proof < when {
-		when, end = s.proof, Unproven
+	if s.turns > 0 && s.deadline < when {
+		when, end = s.deadline, Unproven
 	}
 	return when, end
 }

@@ -2,6 +2,7 @@ package splice
 
 import (
 	"iter"
+	"math"
 	"net/netip"
 	"runtime/debug"
 	"time"
@@ -33,6 +34,7 @@ func (l *loop) coroutine() *coroutine {
 	if n := len(l.idle); n > 0 {
 		c := l.idle[n-1]
 		l.idle = l.idle[:n-1]
+		l.unused = min(l.unused, n-1)
 		return c
 	}
 	c := &coroutine{}
@@ -112,7 +114,6 @@ func (l *loop) join(s *session) {
 	s.halves[client] = half{src: from.fd, dst: to.fd, slot: from.slot, readable: from.readable, hup: from.hup, armed: true}
 	s.halves[server] = half{src: to.fd, dst: from.fd, slot: to.slot, readable: to.readable, hup: to.hup, armed: from.armed}
 	for _, one := range []*conn{from, to} {
-		l.slots[one.slot].conn = nil
 		one.open = false
 	}
 	for _, other := range c.conns {
@@ -122,8 +123,8 @@ func (l *loop) join(s *session) {
 	if s.keepalive == nil {
 		s.keepalive = c.joint.Keepalive
 	}
-	s.idle, s.linger = int64(c.joint.Idle), int64(c.joint.Linger)
-	s.turns, s.proof = int8(c.joint.Turns), int64(c.joint.Proof.Sub(l.engine.epoch))
+	s.idle, s.linger = milliseconds(c.joint.Idle), milliseconds(c.joint.Linger)
+	s.turns, s.deadline = int8(c.joint.Turns), int64(c.joint.Proof.Sub(l.engine.epoch))
 	s.state, s.active, s.last = joined, l.now, -1
 	cut := c.cut
 	l.dismiss(s)
@@ -140,6 +141,11 @@ func (l *loop) join(s *session) {
 	}
 }
 
+// milliseconds is how a session keeps a duration: up to 24 days, and a shorter one than can be told as the shortest.
+func milliseconds(d time.Duration) int32 {
+	return int32(min((d+time.Millisecond-1)/time.Millisecond, math.MaxInt32))
+}
+
 // dismiss takes the coroutine from a session that is set up or given up.
 func (l *loop) dismiss(s *session) {
 	c := s.setup
@@ -152,6 +158,27 @@ func (l *loop) dismiss(s *session) {
 		return
 	}
 	c.stop()
+}
+
+// dismissUnused lets those coroutines go that nobody needed since the last report.
+func (l *loop) dismissUnused() {
+	for ; l.unused > fewCoroutines; l.unused-- {
+		last := len(l.idle) - 1
+		l.idle[last].stop()
+		l.idle[last] = nil
+		l.idle = l.idle[:last]
+	}
+	l.unused = len(l.idle)
+}
+
+// conn finds the connection that has a slot.
+func (c *coroutine) conn(slot uint32) *conn {
+	for _, one := range c.conns {
+		if one.slot == slot && one.open {
+			return one
+		}
+	}
+	return c.client // can't be: a closed connection's slot is no session's
 }
 
 // cut ends a session from outside.

@@ -230,8 +230,23 @@ func (b *bench) putUnderLoad(ctx context.Context, c loadCase, p peer, r route, p
 	case "d":
 		a.Kind, a.Sessions = idlers, b.idleSessions(p)
 		a.Connections = min(c.Connections, a.Sessions)
+		if err := b.useOnce(ctx, a); err != nil {
+			return nil, err
+		}
 	}
 	return b.assign(ctx, a)
+}
+
+// firstUse is how long a proxy serves short sessions before its memory is read: the pages of its program and what it
+// sets up once are no session's.
+const firstUse = 300 * time.Millisecond
+
+// useOnce lets a few clients come and go.
+func (b *bench) useOnce(ctx context.Context, a assignment) error {
+	a.Kind, a.Connections, a.Loops = logins, 2, 1
+	a.MaxOperations, a.Warmup, a.Duration = mostLogins, 0, firstUse
+	_, err := b.assign(ctx, a)
+	return err
 }
 
 // sessionsSpared is how many sessions fewer than the limit allows are held idle, for connections on their way out.

@@ -332,10 +332,13 @@ func TestCutBeforeTheJoin(t *testing.T) {
 				t.Errorf("dial: %v", err)
 				return
 			}
+			_, err = task.Client().Read(make([]byte, 1), late())
+			want(t, "read", err, nil)
 			task.Cut(BackendDown)
 			want(t, "park", task.Park(late()), ErrCut)
 			task.Join(Joint{Server: server, Owner: cut})
 		})
+		mustWrite(t, client, "x")
 		if end, _, _ := cut.wait(t); end != BackendDown {
 			t.Errorf("the session ended by %v", end)
 		}

@@ -1,0 +1,48 @@
+# make help lists what there is.
+
+GO ?= go
+# What "fairlead version" tells: the latest tag and what came after it, or the commit, or dev outside of git.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS = -s -w -X main.version=$(VERSION)
+# The race detector needs a C compiler; without one the tests run without it.
+RACE := $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
+TEST_TIMEOUT ?= 15m
+# How long each fuzz target runs.
+FUZZTIME ?= 10s
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# Arguments for make demo, such as ARGS="--fes 5 --chaos", and for make bench.
+ARGS ?=
+
+.PHONY: build demo test bench check lint fuzz clean help
+
+build: ## the static binary ./fairlead
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o fairlead .
+
+demo: build ## three stand-in front ends and the balancer in one process (ARGS="--chaos")
+	@exec ./fairlead demo $(ARGS)
+
+test: ## all tests; those that need a server which is not installed say so and are skipped
+	@[ -n "$(RACE)" ] || echo "no C compiler (CC, CGO_ENABLED): testing without the race detector" >&2
+	$(GO) test $(RACE) -shuffle=on -timeout $(TEST_TIMEOUT) ./...
+
+bench: ## fairlead side by side with its peers, about 20 minutes (ARGS="--rounds 1 --loads a")
+	$(GO) run ./e2e/bench $(ARGS)
+
+check lint: ## gofmt, vet, staticcheck
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt -w needs to be run on:"; echo "$$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	@grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r package; do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$package/*_test.go); do \
+			echo "$$package $$target" && \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
+
+clean: ## remove what make has built
+	rm -rf fairlead bench-out
+
+help: ## this list
+	@sed -n 's/^\([a-z ]*\):.*## \(.*\)/\1	\2/p' Makefile | expand -t 14

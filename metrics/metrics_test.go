@@ -183,7 +183,8 @@ func series(t *testing.T, m *Metrics, label, value string) []string {
 
 func TestHandlesAreTheSame(t *testing.T) {
 	m := New(BuildInfo{})
-	if m.Backend("p", "b") != m.Backend("p", "b") || m.Listener("l") != m.Listener("l") {
+	backend, listener := m.Backend("p", "b"), m.Listener("l")
+	if m.Backend("p", "b") != backend || m.Listener("l") != listener {
 		t.Error("two handles for the same names")
 	}
 	if m.Backend("p", "b") == m.Backend("q", "b") {

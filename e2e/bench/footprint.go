@@ -54,7 +54,7 @@ func residentMemory(pids []int) (int64, error) {
 	return sum, nil
 }
 
-var errNoRSS = errors.New("no line that begins with Rss:")
+var errNoRSS = errors.New("no line that tells the Rss")
 
 // rollupRSS finds the "Rss: 123 kB" of a smaps_rollup file.
 func rollupRSS(text []byte) (int64, error) {

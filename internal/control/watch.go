@@ -41,7 +41,7 @@ func Watch(ctx context.Context, c *Client, to io.Writer, style terminal.Style, i
 		case err != nil:
 			fmt.Fprintln(&page, style.Paint(terminal.Red, err.Error()))
 		default:
-			err = ShowStatus(&page, style, status, time.Now())
+			_ = ShowStatus(&page, style, status, time.Now()) // a buffer takes everything
 		}
 		if !inPlace {
 			page.WriteByte('\n')

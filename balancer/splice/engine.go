@@ -213,10 +213,14 @@ type Options struct {
 	Panicked func(value any, stack []byte)
 }
 
+// usable is how many processors the process may use, as the Go runtime found it at the start (affinity and cgroup limits
+// included), before any engine asked for one more.
+var usable = runtime.GOMAXPROCS(0)
+
 // New starts an engine.
 func New(o Options) (Engine, error) {
 	if o.Loops <= 0 {
-		o.Loops = runtime.GOMAXPROCS(0)
+		o.Loops = usable
 	}
 	if o.PipeSize <= 0 {
 		o.PipeSize = 512 << 10

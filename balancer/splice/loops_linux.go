@@ -17,6 +17,7 @@ type loops struct {
 }
 
 func newLoops(o Options) (Engine, error) {
+	leaveRoom(o.Loops)
 	e := &loops{epoch: time.Now(), panicked: o.Panicked}
 	for range o.Loops {
 		l, err := newLoop(e, o)
@@ -29,6 +30,14 @@ func newLoops(o Options) (Engine, error) {
 		go l.run()
 	}
 	return e, nil
+}
+
+// leaveRoom sees to it that the scheduler has a processor more than there are loops: a loop keeps its own also while it
+// waits for a moment, and probes, logs and scrapes are not to wait with it.
+func leaveRoom(loops int) {
+	if runtime.GOMAXPROCS(0) <= loops {
+		runtime.GOMAXPROCS(loops + 1)
+	}
 }
 
 // clock is the engine's time, in nanoseconds since it started; it never goes back.

@@ -2,6 +2,7 @@ package splice
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 )

@@ -46,11 +46,13 @@ func (e *loops) Listen(o ListenOptions, setup Setup) (Acceptor, error) {
 		return nil, fmt.Errorf("splice: listen on %s: %w", o.Address, err)
 	}
 	a := &acceptor{engine: e, fd: fd, address: localAddress(fd), setup: setup, trouble: newTrouble(o)}
-	e.onEach(func(l *loop) {
-		d := &door{acceptor: a}
-		l.acceptors = append(l.acceptors, d)
-		l.openDoor(d)
-	})
+	for _, l := range e.loops {
+		l.post(func() {
+			d := &door{acceptor: a}
+			l.acceptors = append(l.acceptors, d)
+			l.openDoor(d)
+		})
+	}
 	return a, nil
 }
 

@@ -65,7 +65,8 @@ type link struct {
 	}
 }
 
-func (e *goroutines) begin(c *net.TCPConn, setup Setup) {
+// begin starts the set-up of an accepted connection; false means that the engine is closed.
+func (e *goroutines) begin(c *net.TCPConn, setup Setup) bool {
 	l := &link{engine: e, wake: make(chan struct{}, 1)}
 	l.over, l.cancel = context.WithCancel(context.Background())
 	l.client = &netConn{link: l, tcp: c}
@@ -73,12 +74,12 @@ func (e *goroutines) begin(c *net.TCPConn, setup Setup) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.mu.closed {
-		c.Close()
-		return
+		return false
 	}
 	e.mu.links[l] = struct{}{}
 	e.running.Add(1)
 	go l.run(setup)
+	return true
 }
 
 func (l *link) run(setup Setup) {

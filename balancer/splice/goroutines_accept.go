@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -18,6 +19,7 @@ type netAcceptor struct {
 	setup    Setup
 	trouble  *trouble
 	done     chan struct{}
+	starting sync.WaitGroup // set-ups
 	closing  context.Context
 	close    context.CancelFunc
 }
@@ -87,7 +89,7 @@ func (a *netAcceptor) run() {
 		case err == nil:
 			pause = 0
 			a.trouble.accepted(int64(now.Sub(started)))
-			a.engine.begin(c, a.setup)
+			a.begin(c)
 			if a.closing.Err() == nil {
 				continue
 			}
@@ -111,6 +113,14 @@ func (a *netAcceptor) run() {
 	}
 }
 
+func (a *netAcceptor) begin(c *net.TCPConn) {
+	a.starting.Add(1)
+	if !a.engine.begin(c, func(t Task) { a.starting.Done(); a.setup(t) }) {
+		a.starting.Done()
+		c.Close()
+	}
+}
+
 func (a *netAcceptor) Address() netip.AddrPort {
 	return plain(a.listener.Addr().(*net.TCPAddr).AddrPort())
 }
@@ -127,5 +137,6 @@ func (a *netAcceptor) Close() {
 	a.close()
 	_ = a.listener.SetDeadline(time.Now().Add(lastCall))
 	<-a.done
+	a.starting.Wait()
 	a.listener.Close()
 }

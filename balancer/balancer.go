@@ -228,7 +228,9 @@ func (b *Balancer) Sessions() int { return int(b.sessions.Load()) }
 
 func (b *Balancer) sessionBegun(s *session) {
 	s.begun.Store(true)
-	b.records.begun(s)
+	if !s.denied {
+		b.records.begun(s)
+	}
 }
 
 func (b *Balancer) sessionEnded(s *session, over time.Time, end string) {

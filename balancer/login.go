@@ -3,6 +3,7 @@ package balancer
 import (
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"syscall"
 	"time"
@@ -70,46 +71,49 @@ func (s *session) logIn(server splice.Conn, greeting []byte, joint *splice.Joint
 		deadline = time.Now().Add(s.listener.config.LoginTimeout)
 	}
 	if err := client.Write(greeting, deadline); err != nil {
-		return s.loginFailed(err, "client")
+		return s.loginFailed(err)
 	}
-	s.toClient.Add(uint64(len(greeting)))
-	tls, err := s.passLogin(server, deadline)
+	s.Moved(0, uint64(len(greeting)))
+	tls, early, err := s.passLogin(server, deadline)
 	if err != nil {
-		return s.loginFailed(err, "client")
+		return s.loginFailed(err)
 	}
 	if tls {
-		// What follows can't be read. Hello, answer, login and verdict are four turns at least.
+		// What follows can't be read.
 		joint.Proof, joint.Turns = deadline, loginTurns
+		if early {
+			joint.Turns-- // its hello came with the request
+		}
 		if deadline.IsZero() {
 			joint.Turns = 0
 		}
 		return true
 	}
-	whole, ok := s.passVerdict(server, deadline)
-	joint.Settled = whole
-	return ok
+	joint.Settled, err = s.passVerdict(server, deadline, early)
+	return err == nil || s.loginFailed(err)
 }
 
 // loginTurns is how often a login over TLS changes direction after the SSLRequest, at least (TLS 1.3: ClientHello, the
 // server's flight, the client's with the login in it, the server's verdict).
 const loginTurns = 4
 
-// passLogin reads the client's first packet, notes who it is, and passes it on.
-func (s *session) passLogin(server splice.Conn, deadline time.Time) (tls bool, err error) {
-	client := s.task.Client()
+// passLogin reads the client's first packet, notes who it is, and passes it on. early tells that the client did not wait
+// for an answer to it before it went on.
+func (s *session) passLogin(server splice.Conn, deadline time.Time) (tls, early bool, err error) {
 	fixed := packetBuffers.Get().(*[packetBuffer]byte)
 	defer packetBuffers.Put(fixed)
 	buffer, got := fixed[:], 0
 	for {
 		from, n, err := s.task.ReadEither(server, buffer[got:], deadline)
-		if from != client && err == nil {
-			return false, errServerSpoke
+		if from == server {
+			// Maybe it is shutting down, and says so.
+			if err = s.passToClient(buffer[got:got+n], err, deadline); err != nil {
+				return false, false, err
+			}
+			continue
 		}
 		if err != nil {
-			if from != client {
-				return false, &sideError{"server", err}
-			}
-			return false, err
+			return false, false, err
 		}
 		got += n
 		h, ok := mysqlwire.ParseHeader(buffer[:got])
@@ -117,52 +121,71 @@ func (s *session) passLogin(server splice.Conn, deadline time.Time) (tls bool, e
 			continue
 		}
 		if h.Sequence != 1 || h.Length > longestLogin {
-			return false, s.strange(buffer[:got], h)
+			return false, false, s.strange(buffer[:got], h)
 		}
 		whole := mysqlwire.HeaderLen + h.Length
-		if whole > len(buffer) {
-			buffer = append(make([]byte, 0, whole), buffer[:got]...)[:whole]
-		}
 		if got < whole {
+			if got == len(buffer) { // by and by: a header alone must not cost much memory
+				buffer = append(buffer[:got:got], make([]byte, min(got, whole-got))...)
+			}
 			continue
 		}
 		login, err := mysqlwire.ParseLogin(buffer[mysqlwire.HeaderLen:whole])
 		if err != nil {
-			return false, s.strange(buffer[:got], h)
+			return false, false, s.strange(buffer[:got], h)
 		}
-		s.login.user, s.login.database, s.login.program = newWord(login.User), newWord(login.Database), newWord(program(login))
-		s.toServer.Add(uint64(got))
-		if err := server.Write(buffer[:got], deadline); err != nil {
-			return false, &sideError{"server", err}
-		}
-		return login.SSLRequest, nil
+		s.login.user, s.login.database, s.login.program = newWord(login.User), newWord(login.Database), newWord(login.Program())
+		return login.SSLRequest, got > whole, s.passToServer(server, buffer[:got], deadline)
 	}
 }
 
-// passVerdict carries the login on, whoever speaks, until the server has said yes or no. whole tells that its word was
-// passed on to the last byte, and nothing after it.
-func (s *session) passVerdict(server splice.Conn, deadline time.Time) (whole, ok bool) {
-	client := s.task.Client()
+// passVerdict carries the login on, whoever speaks, until the server has said yes or no. settled tells that neither has
+// said more than the other one asked for. unasked tells that the client has already.
+func (s *session) passVerdict(server splice.Conn, deadline time.Time, unasked bool) (settled bool, err error) {
 	fixed := packetBuffers.Get().(*[packetBuffer]byte)
 	defer packetBuffers.Put(fixed)
 	var answers packetScanner
-	for {
+	for asked := false; ; {
 		from, n, err := s.task.ReadEither(server, fixed[:], deadline)
-		to, fromSide, toSide, count := server, "client", "server", &s.toServer
 		if from == server {
-			to, fromSide, toSide, count = client, "server", "client", &s.toClient
+			if err := s.passToClient(fixed[:n], err, deadline); err != nil {
+				return false, err
+			}
+			if answers.scan(fixed[:n]) {
+				s.denied = answers.verdict == errPacket
+				return answers.whole && !unasked, nil
+			}
+			asked = true
+			continue
 		}
 		if err != nil {
-			return false, s.loginFailed(err, fromSide)
+			return false, err
 		}
-		if err := to.Write(fixed[:n], deadline); err != nil {
-			return false, s.loginFailed(err, toSide)
-		}
-		count.Add(uint64(n))
-		if from == server && answers.scan(fixed[:n]) {
-			return answers.whole, true
+		unasked, asked = unasked || !asked, false
+		if err := s.passToServer(server, fixed[:n], deadline); err != nil {
+			return false, err
 		}
 	}
+}
+
+// passToClient passes on what the server has said; err is the end of that, if it has come.
+func (s *session) passToClient(b []byte, err error, deadline time.Time) error {
+	if err != nil {
+		return &serverError{err}
+	}
+	if err := s.task.Client().Write(b, deadline); err != nil {
+		return err
+	}
+	s.Moved(0, uint64(len(b)))
+	return nil
+}
+
+func (s *session) passToServer(server splice.Conn, b []byte, deadline time.Time) error {
+	if err := server.Write(b, deadline); err != nil {
+		return &serverError{err}
+	}
+	s.Moved(uint64(len(b)), 0)
+	return nil
 }
 
 // The first bytes of OK and ERR packets (page_protocol_basic_ok_packet, page_protocol_basic_err_packet).
@@ -177,7 +200,9 @@ type packetScanner struct {
 	have   int // bytes of the header
 	left   int // bytes of the payload still to come
 	first  bool
-	whole  bool // the verdict was the last packet, and came to its end
+
+	verdict byte // the first of an OK or ERR packet
+	whole   bool // that was the last packet, and came to its end
 }
 
 // scan reads on, and tells whether an OK or ERR packet has begun: the verdict over a login
@@ -201,7 +226,7 @@ func (p *packetScanner) scan(b []byte) (verdict bool) {
 			break
 		}
 		if p.first && (b[0] == okPacket || b[0] == errPacket) {
-			p.whole = len(b) == p.left
+			p.verdict, p.whole = b[0], len(b) == p.left
 			return true
 		}
 		p.first = false
@@ -215,35 +240,16 @@ func (p *packetScanner) scan(b []byte) (verdict bool) {
 	return false
 }
 
-// program is what the client calls itself in its connection attributes.
-func program(l mysqlwire.Login) string {
-	var name string
-	for _, a := range l.Attributes {
-		switch a.Name {
-		case "program_name":
-			return a.Value
-		case "_client_name":
-			name = a.Value
-		}
-	}
-	return name
-}
+// serverError is an error of the server's connection.
+type serverError struct{ err error }
 
-// sideError tells whose connection an error came from.
-type sideError struct {
-	side string
-	err  error
-}
-
-func (e *sideError) Error() string { return e.side + ": " + e.err.Error() }
-func (e *sideError) Unwrap() error { return e.err }
+func (e *serverError) Error() string { return "server: " + e.err.Error() }
+func (e *serverError) Unwrap() error { return e.err }
 
 // foreignError is a client whose first bytes are no login.
 type foreignError struct{ reason string }
 
 func (e *foreignError) Error() string { return "balancer: the client speaks " + e.reason }
-
-var errServerSpoke = errors.New("balancer: the server spoke before the login")
 
 // strange says what a first packet is that is no login.
 func (s *session) strange(first []byte, h mysqlwire.Header) error {
@@ -256,40 +262,44 @@ func (s *session) strange(first []byte, h mysqlwire.Header) error {
 	return &foreignError{"not_mysql"}
 }
 
-// loginFailed concludes a session whose login did not come to its verdict. side is whose connection failed, unless the
-// error knows.
-func (s *session) loginFailed(err error, side string) bool {
+// loginFailed concludes a session whose login did not come to its verdict. It returns false.
+func (s *session) loginFailed(err error) bool {
 	var foreign *foreignError
-	var sided *sideError
-	if errors.As(err, &sided) {
-		side = sided.side
-	}
+	var server *serverError
 	switch {
 	case errors.As(err, &foreign):
-		s.farewell(&mysqlwire.ServerError{Code: 1043, State: "08S01", Message: "fairlead: bad handshake"}, 2)
+		s.farewell(badHandshake, 2)
 		s.turnAway(foreign.reason)
 	case errors.Is(err, splice.ErrTimeout):
 		s.turnAway("login_timeout")
 	case errors.Is(err, splice.ErrCut):
 		s.task.Client().Abort()
 		s.conclude(splice.Drained.String())
-	case errors.Is(err, errServerSpoke):
-		s.task.Client().Abort()
-		s.conclude("server_spoke")
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		s.conclude(s.broken(side))
+	case errors.Is(err, splice.ErrClientGone):
+		s.conclude(splice.ClientClosed.String())
+	case errors.As(err, &server):
+		end := loginEnd(err, splice.ServerClosed, splice.ServerReset, splice.ServerDead)
+		if end != splice.ServerClosed {
+			s.task.Client().Abort()
+		}
+		s.conclude(end.String())
 	default:
-		s.conclude(side + "_closed")
+		s.conclude(loginEnd(err, splice.ClientClosed, splice.ClientReset, splice.ClientDead).String())
 	}
 	return false
 }
 
-// broken passes a reset on to the client.
-func (s *session) broken(side string) string {
-	if side == "server" {
-		s.task.Client().Abort()
+var badHandshake = &mysqlwire.ServerError{Code: 1043, State: "08S01", Message: "fairlead: bad handshake"}
+
+// loginEnd tells from an error how a side's connection has ended.
+func loginEnd(err error, closed, reset, dead splice.End) splice.End {
+	switch {
+	case errors.Is(err, io.EOF):
+		return closed
+	case errors.Is(err, syscall.ETIMEDOUT), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return dead
 	}
-	return side + "_reset"
+	return reset
 }
 
 // turnForeignerAway ends a session whose client spoke, or closed, before it was greeted.
@@ -300,7 +310,7 @@ func (s *session) turnForeignerAway(server splice.Conn) bool {
 	defer packetBuffers.Put(buffer)
 	n, err := client.Read(buffer[:], time.Now().Add(farewell))
 	if err != nil {
-		return s.loginFailed(err, "client")
+		return s.loginFailed(err)
 	}
 	kind := sniff.Foreign(buffer[:n])
 	switch kind {
@@ -311,7 +321,7 @@ func (s *session) turnForeignerAway(server splice.Conn) bool {
 		kind = "not_mysql"
 		fallthrough
 	default:
-		s.farewell(&mysqlwire.ServerError{Code: 1043, State: "08S01", Message: "fairlead: bad handshake"}, 0)
+		s.farewell(badHandshake, 0)
 	}
 	s.turnAway(kind)
 	return false

@@ -32,6 +32,7 @@ type session struct {
 	toServer, toClient atomic.Uint64
 	active             atomic.Int64 // unix nanoseconds of the last report of bytes
 	begun              atomic.Bool  // logged in, about to be joined: from now on login may be read by others
+	denied             bool         // the server has said no to the login
 	over               bool         // concluded
 }
 
@@ -45,11 +46,15 @@ type identity struct {
 // word is a text of a login. Thousands of sessions have the same few, and share them.
 type word struct{ shared unique.Handle[string] }
 
+// longestWord is what is kept of a text, in bytes. Servers allow users of at most 128; a login may have 64 KiB of it, and
+// would fill memory and logs.
+const longestWord = 256
+
 func newWord(text string) word {
 	if text == "" {
 		return word{}
 	}
-	return word{unique.Make(text)}
+	return word{unique.Make(text[:min(len(text), longestWord)])}
 }
 
 // String is the text.
@@ -233,7 +238,13 @@ func (s *session) Moved(toServer, toClient uint64) {
 }
 
 // Ended is called by the engine when a joined session is over.
-func (s *session) Ended(end splice.End) { s.conclude(end.String()) }
+func (s *session) Ended(end splice.End) {
+	if end == splice.Unproven {
+		s.turnAway(end.String())
+		return
+	}
+	s.conclude(end.String())
+}
 
 // panicked sees to a set-up that panics: it costs its own session, and the engine tells of it.
 func (s *session) panicked() {

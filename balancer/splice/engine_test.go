@@ -131,7 +131,7 @@ type rig struct {
 }
 
 // connectThrough makes a session through an engine; change may alter its Joint.
-func connectThrough(t *testing.T, e Engine, change func(*Joint)) *rig {
+func connectThrough(t testing.TB, e Engine, change func(*Joint)) *rig {
 	t.Helper()
 	backend := listenTCP(t)
 	r := &rig{record: newRecord()}
@@ -155,7 +155,7 @@ func connectThrough(t *testing.T, e Engine, change func(*Joint)) *rig {
 	return r
 }
 
-func listenThrough(t *testing.T, e Engine, setup Setup) Acceptor {
+func listenThrough(t testing.TB, e Engine, setup Setup) Acceptor {
 	t.Helper()
 	a, err := e.Listen(ListenOptions{Address: netip.MustParseAddrPort("127.0.0.1:0")}, setup)
 	if err != nil {
@@ -165,7 +165,7 @@ func listenThrough(t *testing.T, e Engine, setup Setup) Acceptor {
 	return a
 }
 
-func listenTCP(t *testing.T) *net.TCPListener {
+func listenTCP(t testing.TB) *net.TCPListener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -177,7 +177,7 @@ func listenTCP(t *testing.T) *net.TCPListener {
 
 func addressOf(l net.Listener) netip.AddrPort { return l.Addr().(*net.TCPAddr).AddrPort() }
 
-func dialTCP(t *testing.T, to netip.AddrPort) *net.TCPConn {
+func dialTCP(t testing.TB, to netip.AddrPort) *net.TCPConn {
 	t.Helper()
 	c, err := net.Dial("tcp", to.String())
 	if err != nil {
@@ -188,7 +188,7 @@ func dialTCP(t *testing.T, to netip.AddrPort) *net.TCPConn {
 	return c.(*net.TCPConn)
 }
 
-func acceptTCP(t *testing.T, l *net.TCPListener) *net.TCPConn {
+func acceptTCP(t testing.TB, l *net.TCPListener) *net.TCPConn {
 	t.Helper()
 	_ = l.SetDeadline(time.Now().Add(hang))
 	c, err := l.AcceptTCP()

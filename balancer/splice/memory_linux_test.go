@@ -8,12 +8,12 @@ import (
 )
 
 // What stays of an idle session is one struct, two slots and a deadline. This pins their sizes, for 100,000 sessions are
-// 100,000 of each; the allocator's next classes are 224 and 240 bytes.
+// 100,000 of each; 208 bytes is one of the allocator's size classes, and 224 the next.
 func TestSizeOfASession(t *testing.T) {
-	if size := unsafe.Sizeof(session{}); size > 224 {
+	if size := unsafe.Sizeof(session{}); size > 208 {
 		t.Errorf("a session takes %d bytes", size)
 	}
-	if size := unsafe.Sizeof(slot{}); size > 24 {
+	if size := unsafe.Sizeof(slot{}); size > 16 {
 		t.Errorf("a slot takes %d bytes", size)
 	}
 	if size := unsafe.Sizeof(deadline{}); size > 16 {
@@ -43,7 +43,7 @@ func TestExchangesAllocateNothing(t *testing.T) {
 		r := connectThrough(t, e, func(j *Joint) { j.Idle, j.Linger = hang, hang })
 		once := pingPong(t, r)
 		once()
-		if n := testing.AllocsPerRun(1000, once); n != 0 {
+		if n := testing.AllocsPerRun(100, once); n != 0 {
 			t.Errorf("%v allocations for an exchange", n)
 		}
 	})

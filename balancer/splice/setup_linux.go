@@ -111,8 +111,10 @@ func (l *loop) drop(s *session) {
 func (l *loop) join(s *session) {
 	c := s.setup
 	from, to := c.client, c.joint.Server.(*conn)
-	s.halves[client] = half{src: from.fd, dst: to.fd, slot: from.slot, readable: from.readable, hup: from.hup, armed: true}
-	s.halves[server] = half{src: to.fd, dst: from.fd, slot: to.slot, readable: to.readable, hup: to.hup, armed: from.armed}
+	s.halves[client] = half{src: from.fd, dst: to.fd, slot: from.slot, readable: from.readable, hup: from.hup,
+		failed: from.broken, armed: true}
+	s.halves[server] = half{src: to.fd, dst: from.fd, slot: to.slot, readable: to.readable, hup: to.hup,
+		failed: to.broken, armed: from.armed}
 	for _, one := range []*conn{from, to} {
 		one.open = false
 	}

@@ -460,6 +460,36 @@ func TestBytesAndEndsBeforeTheJoinAreKept(t *testing.T) {
 	})
 }
 
+// A server that finishes, and is reset before the Join, will take nothing more from the client: the session is over.
+func TestResetBeforeTheJoin(t *testing.T) {
+	eachEngine(t, func(t *testing.T, e Engine) {
+		backend := listenTCP(t)
+		ready := make(chan Task, 1)
+		r := newRecord()
+		client, _ := setUp(t, e, func(task Task) {
+			server, err := task.Dial(addressOf(backend), netip.Addr{}, late())
+			if err != nil {
+				t.Errorf("dial: %v", err)
+				return
+			}
+			ready <- task
+			want(t, "park", task.Park(late()), nil)
+			task.Join(Joint{Server: server, Owner: r})
+		})
+		task := await(t, "the park", ready)
+		server := acceptTCP(t, backend)
+		mustWrite(t, server, "last words")
+		_ = server.CloseWrite()
+		reset(server)
+		task.Wake()
+		if end, _, down := r.wait(t); end != ServerReset || down != 10 {
+			t.Errorf("the session ended by %v after %d bytes", end, down)
+		}
+		mustRead(t, client, "last words")
+		wantEOF(t, client)
+	})
+}
+
 func TestReadEither(t *testing.T) {
 	eachEngine(t, func(t *testing.T, e Engine) {
 		backend := listenTCP(t)

@@ -146,21 +146,24 @@ type Probe struct {
 
 // Backend is one server of a pool. Its fields behind the pool's lock are in mu.
 type Backend struct {
-	// Pool, Name, Host and Config never change.
-	Pool   *Pool
-	Name   string
-	Host   string
-	Config BackendConfig
+	// Pool, Name and Host never change.
+	Pool *Pool
+	Name string
+	Host string
 
 	metrics   *metrics.Backend
 	addresses atomic.Pointer[[]netip.AddrPort] // in order of preference; nil until resolved
 
 	mu struct { // guarded by Pool.mu
 		seat      int // its index among the pool's seats; -1 once removed
+		config    BackendConfig
 		condition condition
 		since     time.Time
-		reason    string // for its state
-		trouble   string // the latest evidence against it
+		unproven  bool // found by discovery, and not yet by a probe: it takes no sessions
+		role      Role
+		roleFrom  RoleSource // empty while the role is unknown
+		reason    string     // for its state
+		trouble   string     // the latest evidence against it
 		suspectAt time.Time
 		succeeded time.Time // the latest sign of life: a greeting in a session or a probe
 		probe     Probe

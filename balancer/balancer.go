@@ -40,8 +40,7 @@ type Balancer struct {
 	pools     []*Pool
 	records   *sessionRecords
 
-	resolvers []*resolver
-	chores    struct { // what runs beside the sessions, from Start to Close
+	chores struct { // what runs beside the sessions, from Start to Close
 		sync.WaitGroup
 		cancel context.CancelFunc
 	}
@@ -89,19 +88,14 @@ func (b *Balancer) build(config Config, o Options) error {
 		p := newPool(c, b.log, b.metrics, o.Watcher)
 		p.changed = o.Changed
 		b.pools, pools[c.Name] = append(b.pools, p), p
-		for _, backend := range c.Backends {
-			r, err := p.join(backend, o.Lookup)
-			if err != nil {
-				return err
-			}
-			if r != nil {
-				b.resolvers = append(b.resolvers, r)
-			}
+		p.roster = &roster{pool: p, lookup: o.Lookup}
+		if err := p.roster.set(c.Backends, false); err != nil {
+			return err
 		}
 	}
 	for _, c := range config.Listeners {
 		b.listeners = append(b.listeners, &Listener{name: c.Name, balancer: b, config: c, pool: pools[c.Pool],
-			metrics: b.metrics.Listener(c.Name)})
+			tiers: newTiers(c.Roles, c.RolesFallback), metrics: b.metrics.Listener(c.Name)})
 	}
 	return nil
 }
@@ -126,12 +120,16 @@ func (b *Balancer) Start() error {
 
 // resolve begins to look names up, and waits for the first answers, but not for long.
 func (b *Balancer) resolve(ctx context.Context) {
-	first := make(chan struct{}, len(b.resolvers))
-	for _, r := range b.resolvers {
-		b.chores.Go(func() { r.run(ctx, first) })
+	names := 0
+	for _, p := range b.pools {
+		names += p.roster.names()
+	}
+	first := make(chan struct{}, names)
+	for _, p := range b.pools {
+		p.roster.start(ctx, first)
 	}
 	enough := time.After(firstLookup)
-	for range b.resolvers {
+	for range names {
 		select {
 		case <-first:
 		case <-enough:
@@ -189,6 +187,9 @@ func (b *Balancer) Close() {
 	if b.chores.cancel != nil {
 		b.chores.cancel()
 		b.chores.Wait()
+		for _, p := range b.pools {
+			p.roster.running.Wait()
+		}
 	}
 	b.engine.Close()
 	for _, p := range b.pools {
@@ -205,10 +206,10 @@ func (b *Balancer) Ready() error {
 	}
 	var down []string
 	for _, l := range b.listeners {
-		if l.pool.has(Up) {
+		if l.pool.canServe(l.tiers) {
 			return nil
 		}
-		down = append(down, fmt.Sprintf("listener %q: no backend of pool %q is up", l.name, l.pool.name))
+		down = append(down, fmt.Sprintf("listener %q: no backend of pool %q%s is up", l.name, l.pool.name, l.wanted()))
 	}
 	return errors.New("not serving: " + strings.Join(down, "; "))
 }

@@ -40,6 +40,10 @@ type ListenerConfig struct {
 	Keepalive time.Duration
 	// MaxSessions bounds the sessions that this listener carries at once; 0 means no bound.
 	MaxSessions int
+	// Roles are those of the backends that it leads to; empty means all. Where none of them is fit, RolesFallback lets
+	// any other backend serve; without it clients are refused.
+	Roles         []Role
+	RolesFallback bool
 	// Backlog is the length of the kernel's queue of connections not yet accepted.
 	Backlog int
 }
@@ -115,6 +119,13 @@ type PoolConfig struct {
 	ResolveInterval time.Duration
 	// Source is the local address of connections to backends; the zero Addr lets the kernel choose.
 	Source netip.Addr
+
+	// Minimum is the fewest members that discovery may leave in the pool: a shorter list, found by SHOW FRONTENDS or by a
+	// name with Expand, is not believed, and the last one stays in force. 0 means 1.
+	Minimum int
+	// LearnsRoles says that discovery or probes tell the roles of backends, so that a listener may ask for roles
+	// that no backend has in its configuration.
+	LearnsRoles bool
 
 	Backends []BackendConfig
 }

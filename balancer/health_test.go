@@ -199,7 +199,7 @@ func TestReasons(t *testing.T) {
 	r.Order(b, Enable, "a person")
 	reason("a person")
 
-	named := r.add(BackendConfig{Weight: 1}, "named", "fe9", nil)
+	named := r.add(BackendConfig{Weight: 1}, "named", "fe9", nil, false)
 	if got := r.Status().Backends[1].Reason; got != "fe9 is not resolved yet" {
 		t.Errorf("the reason is %q", got)
 	}

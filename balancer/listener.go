@@ -17,6 +17,7 @@ type Listener struct {
 	balancer *Balancer
 	config   ListenerConfig
 	pool     *Pool
+	tiers    tiers // the roles of backends that it leads to
 	metrics  *metrics.Listener
 	sessions atomic.Int64
 
@@ -46,6 +47,14 @@ func (l *Listener) listen() error {
 		l.balancer.log.Info("listening", "listener", l.name, "address", a.Address(), "pool", l.pool.name)
 	}
 	return nil
+}
+
+// wanted says which roles the listener leads to, in words that follow a pool's name.
+func (l *Listener) wanted() string {
+	if len(l.config.Roles) == 0 || l.config.RolesFallback {
+		return ""
+	}
+	return fmt.Sprintf(" with role %s", joinRoles(l.config.Roles))
 }
 
 // ListenError is an address that can't be listened on.

@@ -16,6 +16,7 @@ type seat struct {
 	weight   int32
 	open     bool // its state and its addresses allow new sessions
 	backup   bool
+	role     roleSet
 	turn     int64 // of round robin: what it has coming
 	hash     uint64
 	ramp     time.Time // when it came back, while it starts slowly; else zero
@@ -43,6 +44,7 @@ type round struct {
 	seats     []seat
 	start     int  // where a search begins, so that equals take turns
 	backup    bool // choose among the backups
+	roles     roleSet
 	tried     []uint64
 	source    netip.Addr
 	now       time.Time
@@ -52,7 +54,7 @@ type round struct {
 // eligible tells whether a seat may be chosen.
 func (r *round) eligible(i int) bool {
 	s := &r.seats[i]
-	return s.open && s.backup == r.backup && s.weight > 0 && !s.full() && !r.hasTried(i)
+	return s.open && s.backup == r.backup && r.roles.wants(s.role) && s.weight > 0 && !s.full() && !r.hasTried(i)
 }
 
 func (r *round) hasTried(i int) bool {
@@ -62,7 +64,7 @@ func (r *round) hasTried(i int) bool {
 // anyFull tells whether a seat is worth waiting for: it could be chosen, but is full.
 func (r *round) anyFull() bool {
 	for i := range r.seats {
-		if s := &r.seats[i]; s.open && s.backup == r.backup && s.weight > 0 && s.full() && !r.hasTried(i) {
+		if s := &r.seats[i]; s.open && s.backup == r.backup && r.roles.wants(s.role) && s.weight > 0 && s.full() && !r.hasTried(i) {
 			return true
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,11 +44,13 @@ type Pool struct {
 	changed func(Change) // may be nil
 
 	config atomic.Pointer[settings]
+	roster *roster
 
 	mu struct {
 		sync.Mutex
 		seats    []seat
 		backends []*Backend // seats[i] is backends[i]'s
+		leaving  []*Backend // no members any more, with sessions left
 		start    int        // where the next choice begins
 		queue    []*ticket
 	}
@@ -66,6 +69,7 @@ type Request struct {
 	// Tried are the backends that have failed this session already.
 	Tried []*Backend
 
+	tiers  tiers // the roles that may serve it; nil means any
 	holder *session
 }
 
@@ -96,17 +100,23 @@ func (p *Pool) Acquire(r Request) (*Lease, error) {
 func (p *Pool) acquire(r Request) (*Lease, error) {
 	config := p.config.Load()
 	round := p.round(r, config.SlowStart)
-	for _, backup := range [...]bool{false, true} {
-		round.backup = backup
-		if i := config.Policy.pick(&round); i >= 0 {
-			return p.grant(i, r), nil
-		}
-		if round.anyFull() {
-			return nil, ErrFull
+	if r.tiers == nil {
+		r.tiers = anyRole
+	}
+	for _, round.roles = range r.tiers {
+		for _, round.backup = range [...]bool{false, true} {
+			if i := config.Policy.pick(&round); i >= 0 {
+				return p.grant(i, r), nil
+			}
+			if round.anyFull() {
+				return nil, ErrFull
+			}
 		}
 	}
-	if i := p.lastResort(&round); i >= 0 {
-		return p.grant(i, r), nil
+	for _, round.roles = range r.tiers {
+		if i := p.lastResort(&round); i >= 0 {
+			return p.grant(i, r), nil
+		}
 	}
 	return nil, ErrNoBackend
 }
@@ -133,7 +143,7 @@ func (p *Pool) lastResort(r *round) int {
 	best := -1
 	for i, b := range p.mu.backends {
 		s := &r.seats[i]
-		if b.mu.condition.order != Enable || s.weight == 0 || s.full() || r.hasTried(i) || len(b.Addresses()) == 0 {
+		if b.mu.condition.order != Enable || !r.roles.wants(s.role) || s.weight == 0 || s.full() || r.hasTried(i) || len(b.Addresses()) == 0 {
 			continue
 		}
 		if best < 0 || b.mu.succeeded.After(p.mu.backends[best].mu.succeeded) {
@@ -167,9 +177,12 @@ func (p *Pool) release(l *Lease) {
 	if i := b.mu.seat; i >= 0 {
 		p.mu.seats[i].sessions--
 		p.serveQueue()
-	} else {
-		p.removeSeries(b)
+		return
 	}
+	if b.mu.sessions == 0 {
+		p.mu.leaving = slices.DeleteFunc(p.mu.leaving, func(gone *Backend) bool { return gone == b })
+	}
+	p.removeSeries(b)
 }
 
 // removeSeries ends the metrics of a backend that was removed, once its last session has ended; unless another one has
@@ -194,8 +207,29 @@ func (p *Pool) Report(b *Backend, found Probe) {
 	if found.Reason != "" {
 		b.mu.trouble = found.Reason
 	}
+	if found.RoleKnown {
+		p.setRole(b, Role(found.Role), RoleFromProbe)
+	}
+	if found.Verdict == Fit {
+		b.mu.unproven = false
+	}
 	fresh := found.At.After(b.mu.suspectAt)
 	p.change(b, b.mu.condition.judged(found.Verdict, fresh), found.Reason)
+}
+
+// setRole notes what a backend is to its cluster, unless somebody who knows better has said so.
+func (p *Pool) setRole(b *Backend, role Role, from RoleSource) {
+	if b.mu.roleFrom.outranks(from) || b.mu.role == role && b.mu.roleFrom == from {
+		return
+	}
+	if was := b.mu.role; was != role && b.mu.roleFrom != "" {
+		p.log.Info("backend has another role", "backend", b.Name, "was", was, "role", role, "from", from)
+	}
+	b.mu.role, b.mu.roleFrom = role, from
+	if i := b.mu.seat; i >= 0 {
+		p.mu.seats[i].role = newRoleSet(role)
+		p.serveQueue()
+	}
 }
 
 // suspect takes a backend out of choice, for a session has met a failure there, and has it probed.
@@ -269,7 +303,7 @@ func (p *Pool) change(b *Backend, c condition, reason string) {
 // reseat brings a backend's seat up to date with its state and its addresses.
 func (p *Pool) reseat(b *Backend) {
 	if i := b.mu.seat; i >= 0 {
-		p.mu.seats[i].open = b.mu.condition.state().takes() && len(b.Addresses()) > 0
+		p.mu.seats[i].open = b.mu.condition.state().takes() && !b.mu.unproven && len(b.Addresses()) > 0
 	}
 }
 
@@ -302,27 +336,62 @@ func keepalive(idle time.Duration) splice.Keepalive {
 }
 
 // add makes a backend a member. addresses may be nil for a name that is not resolved yet.
-func (p *Pool) add(c BackendConfig, name, host string, addresses []netip.AddrPort) *Backend {
-	b := &Backend{Pool: p, Name: name, Host: host, Config: c, metrics: p.metrics.Backend(p.name, name)}
+// One that is unproven takes no sessions before a probe has succeeded.
+func (p *Pool) add(c BackendConfig, name, host string, addresses []netip.AddrPort, unproven bool) *Backend {
+	b := &Backend{Pool: p, Name: name, Host: host, metrics: p.metrics.Backend(p.name, name)}
 	if len(addresses) > 0 {
 		b.addresses.Store(&addresses)
 	}
 	p.mu.Lock()
-	b.mu.seat, b.mu.since = len(p.mu.seats), time.Now()
+	b.mu.seat, b.mu.since, b.mu.unproven = len(p.mu.seats), time.Now(), unproven
 	if len(addresses) == 0 {
 		b.mu.reason = fmt.Sprintf("%s is not resolved yet", host)
 	}
+	p.mu.seats = append(p.mu.seats, seat{hash: hashName(name)})
+	p.mu.backends = append(p.mu.backends, b)
+	p.seat(b, c)
+	p.mu.Unlock()
+	p.watcher.Watch(b)
+	return b
+}
+
+// reconfigure changes a member's weight, cap, role and whether it is a backup.
+func (p *Pool) reconfigure(b *Backend, c BackendConfig) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if b.mu.seat >= 0 {
+		p.seat(b, c)
+	}
+}
+
+// seat fills in a member's seat from its configuration.
+func (p *Pool) seat(b *Backend, c BackendConfig) {
+	b.mu.config = c
 	limit := c.MaxSessions
 	if limit == 0 {
 		limit = p.config.Load().MaxSessions
 	}
-	p.mu.seats = append(p.mu.seats, seat{max: int32(limit), weight: int32(c.Weight), backup: c.Backup, hash: hashName(name)})
-	p.mu.backends = append(p.mu.backends, b)
+	s := &p.mu.seats[b.mu.seat]
+	s.max, s.weight, s.backup = int32(limit), int32(c.Weight), c.Backup
+	if b.mu.roleFrom == RoleFromFile {
+		b.mu.roleFrom = "" // the file may have changed its mind
+	}
+	if c.Role != "" {
+		p.setRole(b, Role(c.Role), RoleFromFile)
+	}
 	p.reseat(b)
 	p.serveQueue()
-	p.mu.Unlock()
-	p.watcher.Watch(b)
-	return b
+}
+
+// setRoles notes what discovery has said of the members, by the addresses that they are configured with.
+func (p *Pool) setRoles(roles map[string]Role) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, b := range p.mu.backends {
+		if role, ok := roles[strings.ToLower(b.mu.config.Address)]; ok {
+			p.setRole(b, role, RoleFromDiscovery)
+		}
+	}
 }
 
 // remove ends a backend's membership; its sessions go on, and its metrics end with the last of them.
@@ -341,6 +410,9 @@ func (p *Pool) remove(b *Backend) {
 	}
 	p.mu.start = 0
 	b.mu.seat = -1
+	if b.mu.sessions > 0 {
+		p.mu.leaving = append(p.mu.leaving, b)
+	}
 	p.removeSeries(b)
 	p.log.Info("backend removed", "backend", b.Name, "sessions", b.mu.sessions)
 	p.serveQueue()

@@ -217,7 +217,7 @@ func TestRemovedAndBackUnderTheSameName(t *testing.T) {
 func TestWatching(t *testing.T) {
 	r := newRig(t, nil)
 	r.join(nil, "one")
-	named := r.add(BackendConfig{Weight: 1}, "named", "fe9", nil)
+	named := r.add(BackendConfig{Weight: 1}, "named", "fe9", nil, false)
 	r.readdress(named, []netip.AddrPort{netip.MustParseAddrPort("10.0.9.9:9030")})
 	r.readdress(named, []netip.AddrPort{netip.MustParseAddrPort("10.0.9.8:9030")})
 	r.close()
@@ -229,7 +229,7 @@ func TestWatching(t *testing.T) {
 
 func TestNoSessionsWithoutAnAddress(t *testing.T) {
 	r := newRig(t, nil)
-	named := r.add(BackendConfig{Weight: 1}, "named", "fe9", nil)
+	named := r.add(BackendConfig{Weight: 1}, "named", "fe9", nil, false)
 	r.refuse(ErrNoBackend, Request{})
 	r.judge(named, Fit)
 	r.refuse(ErrNoBackend, Request{})
@@ -256,7 +256,7 @@ func BenchmarkAcquire(b *testing.B) {
 				metrics.New(metrics.BuildInfo{}), nobodyWatches{})
 			for i := range n {
 				address := netip.AddrPortFrom(clientAddress(i), 9030)
-				p.add(BackendConfig{Weight: 1}, address.String(), address.Addr().String(), []netip.AddrPort{address})
+				p.add(BackendConfig{Weight: 1}, address.String(), address.Addr().String(), []netip.AddrPort{address}, false)
 			}
 			b.ReportAllocs()
 			b.RunParallel(func(each *testing.PB) {

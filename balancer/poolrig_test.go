@@ -99,6 +99,7 @@ func newRig(t *testing.T, change func(*PoolConfig)) *poolRig {
 	}
 	r := &poolRig{t: t, watched: &watched{}, log: newLogged(), metrics: metrics.New(metrics.BuildInfo{})}
 	r.Pool = newPool(config, slog.New(r.log), r.metrics, r.watched)
+	r.Pool.roster = &roster{pool: r.Pool}
 	r.Pool.changed = func(c Change) { r.changes = append(r.changes, c) }
 	r.metrics.Observe((&Balancer{pools: []*Pool{r.Pool}}).samples)
 	return r
@@ -113,7 +114,7 @@ func (r *poolRig) join(change func(*BackendConfig), names ...string) []*Backend 
 		if change != nil {
 			change(&c)
 		}
-		if _, err := r.Pool.join(c, nil); err != nil {
+		if _, err := r.Pool.roster.join(c, false); err != nil {
 			r.t.Fatal(err)
 		}
 		all = append(all, r.Backend(name))

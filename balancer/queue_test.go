@@ -116,7 +116,7 @@ func TestQueueIsServed(t *testing.T) {
 			r.Order(full, Disable, "a person")
 		}, ""},
 		"an address is found": {func(r *poolRig, _, _ *Backend) {
-			b := r.add(BackendConfig{Weight: 1}, "named", "fe9", nil)
+			b := r.add(BackendConfig{Weight: 1}, "named", "fe9", nil, false)
 			r.readdress(b, []netip.AddrPort{netip.MustParseAddrPort("10.0.9.9:9030")})
 		}, "named"},
 	} {

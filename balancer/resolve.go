@@ -2,11 +2,12 @@ package balancer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
-	"strconv"
+	"sync"
 	"time"
 )
 
@@ -31,6 +32,7 @@ func systemLookup(ctx context.Context, host string) ([]netip.Addr, error) {
 // pool's members in step: one backend with all addresses, or, with Expand, one for each.
 type resolver struct {
 	pool    *Pool
+	mu      sync.Mutex // guards config and members
 	config  BackendConfig
 	host    string
 	port    uint16
@@ -39,33 +41,18 @@ type resolver struct {
 	members map[netip.AddrPort]*Backend // with it
 	known   []netip.AddrPort
 	failing bool
+
+	unproven bool // members take no sessions before a probe has succeeded
 }
 
-// join makes a configured backend a member of the pool. The resolver is nil where there is no name to look up.
-func (p *Pool) join(c BackendConfig, look lookup) (*resolver, error) {
-	host, digits, err := net.SplitHostPort(c.Address)
-	if err != nil {
-		return nil, fmt.Errorf("balancer: backend %q: %w", c.Address, err)
+// configure changes what members are configured with.
+func (r *resolver) configure(c BackendConfig) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.config = c
+	for _, b := range r.members {
+		r.pool.reconfigure(b, c)
 	}
-	port, err := strconv.ParseUint(digits, 10, 16)
-	if err != nil {
-		return nil, fmt.Errorf("balancer: backend %q: port: %w", c.Address, err)
-	}
-	name := c.Name
-	if name == "" {
-		name = c.Address
-	}
-	if address, err := netip.ParseAddr(host); err == nil {
-		p.add(c, name, host, []netip.AddrPort{netip.AddrPortFrom(address.Unmap(), uint16(port))})
-		return nil, nil
-	}
-	r := &resolver{pool: p, config: c, host: host, port: uint16(port), lookup: look}
-	if c.Expand {
-		r.members = map[netip.AddrPort]*Backend{}
-	} else {
-		r.backend = p.add(c, name, host, nil)
-	}
-	return r, nil
 }
 
 // run looks the name up until ctx is done. first hears of the end of the first look-up, however it went.
@@ -93,7 +80,10 @@ func (r *resolver) look(ctx context.Context) bool {
 	defer cancel()
 	found, err := r.lookup(bounded, r.host)
 	if err == nil && len(found) == 0 {
-		err = fmt.Errorf("no addresses")
+		err = errors.New("no addresses")
+	}
+	if most := r.pool.Config().minimum(); err == nil && r.members != nil && len(found) < most && len(r.known) > len(found) {
+		err = fmt.Errorf("%w: %d of at least %d", ErrTooFew, len(found), most)
 	}
 	if err != nil {
 		if !r.failing && ctx.Err() == nil {
@@ -129,12 +119,14 @@ func (r *resolver) look(ctx context.Context) bool {
 // expand makes the pool's members those addresses: first the new ones, so that there is always somebody to serve. An
 // address that is a member already by another name is left to that one; should it go, it is taken at the next look-up.
 func (r *resolver) expand(addresses []netip.AddrPort) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, address := range addresses {
 		name := address.String()
 		if r.members[address] != nil || r.pool.Backend(name) != nil {
 			continue
 		}
-		r.members[address] = r.pool.add(r.config, name, address.Addr().String(), []netip.AddrPort{address})
+		r.members[address] = r.pool.add(r.config, name, address.Addr().String(), []netip.AddrPort{address}, r.unproven)
 	}
 	for address, b := range r.members {
 		if !slices.Contains(addresses, address) {

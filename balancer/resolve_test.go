@@ -67,14 +67,15 @@ func naming(t *testing.T, expand bool, test func(t *testing.T, r *poolRig, d *di
 		d := &directory{}
 		d.say(nil, "10.0.0.2", "10.0.0.1")
 		ctx, end := context.WithCancel(t.Context())
-		resolver, err := r.Pool.join(BackendConfig{Address: "fe:9030", Weight: 1, Expand: expand}, d.lookup)
-		if err != nil || resolver == nil {
-			t.Fatal(resolver, err)
+		r.Pool.roster.lookup = d.lookup
+		e, err := r.Pool.roster.join(BackendConfig{Address: "fe:9030", Weight: 1, Expand: expand}, false)
+		if err != nil || e.resolver == nil {
+			t.Fatal(e, err)
 		}
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			resolver.run(ctx, nil)
+			e.resolver.run(ctx, nil)
 		}()
 		synctest.Wait()
 		test(t, r, d)
@@ -172,8 +173,8 @@ func TestExpand(t *testing.T) {
 		d.say(nil, "10.0.0.2", "10.0.0.3")
 		next()
 		r.wantMembers("10.0.0.2:9030", "10.0.0.3:9030")
-		if b := r.Backend("10.0.0.3:9030"); b.Host != "10.0.0.3" || b.Config.Weight != 1 {
-			t.Errorf("the new one: host %s, %+v", b.Host, b.Config)
+		if b := r.Backend("10.0.0.3:9030"); b.Host != "10.0.0.3" || b.Config().Weight != 1 {
+			t.Errorf("the new one: host %s, %+v", b.Host, b.Config())
 		}
 		d.say(errors.New("no such host"))
 		next()
@@ -213,7 +214,7 @@ func (w watcherOf) Suspect(*Backend) {}
 
 func TestExpandLeavesOthersAlone(t *testing.T) {
 	naming(t, true, func(t *testing.T, r *poolRig, d *directory) {
-		other := r.add(BackendConfig{Weight: 5}, "10.0.0.4:9030", "10.0.0.4", []netip.AddrPort{netip.MustParseAddrPort("10.0.0.4:9030")})
+		other := r.add(BackendConfig{Weight: 5}, "10.0.0.4:9030", "10.0.0.4", []netip.AddrPort{netip.MustParseAddrPort("10.0.0.4:9030")}, false)
 		d.say(nil, "10.0.0.1", "10.0.0.4")
 		next()
 		r.wantMembers("10.0.0.1:9030", "10.0.0.4:9030")
@@ -228,7 +229,7 @@ func TestExpandLeavesOthersAlone(t *testing.T) {
 		r.remove(other)
 		next()
 		r.wantMembers("10.0.0.1:9030", "10.0.0.4:9030") // now it is the name's
-		if r.Backend("10.0.0.4:9030").Config.Weight != 1 {
+		if r.Backend("10.0.0.4:9030").Config().Weight != 1 {
 			t.Error("it has the weight of the one that was removed")
 		}
 	})
@@ -237,16 +238,16 @@ func TestExpandLeavesOthersAlone(t *testing.T) {
 func TestNoLookupForAddresses(t *testing.T) {
 	r := newRig(t, nil)
 	for _, address := range []string{"127.0.0.1:9030", "[::1]:9030", "[::ffff:10.0.0.1]:9030"} {
-		resolver, err := r.Pool.join(BackendConfig{Address: address, Weight: 1}, nil)
-		if err != nil || resolver != nil {
-			t.Errorf("%s: %v, %v", address, resolver, err)
+		e, err := r.Pool.roster.join(BackendConfig{Address: address, Weight: 1}, false)
+		if err != nil || e.resolver != nil {
+			t.Errorf("%s: %v, %v", address, e, err)
 		}
 	}
 	if got := r.Backends()[2].Addresses()[0].String(); got != "10.0.0.1:9030" {
 		t.Errorf("an IPv4 address in IPv6's clothes: %s", got)
 	}
 	for _, bad := range []string{"", "fe", "fe:port", "fe:70000"} {
-		if _, err := r.Pool.join(BackendConfig{Address: bad}, nil); err == nil {
+		if _, err := r.Pool.roster.join(BackendConfig{Address: bad}, false); err == nil {
 			t.Errorf("%q is taken for an address", bad)
 		}
 	}

@@ -126,7 +126,7 @@ func (s *session) lead() (splice.Conn, []byte, error) {
 
 // acquire takes a lease; where every backend is at its cap it waits for one in the pool's queue.
 func (s *session) acquire(tried []*Backend, deadline time.Time) error {
-	request := Request{Source: s.client.Addr(), Tried: tried, holder: s}
+	request := Request{Source: s.client.Addr(), Tried: tried, tiers: s.listener.tiers, holder: s}
 	lease, ticket, err := s.pool.enqueue(request, s.task)
 	if ticket == nil {
 		s.lease = lease

@@ -14,7 +14,7 @@ func liveBalancer() (*Balancer, *Pool, *Backend) {
 	p := newPool(PoolConfig{Name: "fe", Protocol: MySQL, Policy: LeastConnections}, slog.New(slog.DiscardHandler),
 		metrics.New(metrics.BuildInfo{}), nobodyWatches{})
 	b := p.add(BackendConfig{Address: "127.0.0.1:1", Weight: 1}, "one", "127.0.0.1",
-		[]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")})
+		[]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}, false)
 	return &Balancer{pools: []*Pool{p}}, p, b
 }
 

@@ -46,7 +46,9 @@ type BackendStatus struct {
 	Order       string           `json:"order,omitempty"` // what a person has said: drain or disable
 	Weight      int              `json:"weight"`
 	Backup      bool             `json:"backup,omitempty"`
-	Role        string           `json:"role,omitempty"`
+	Role        Role             `json:"role,omitempty"`
+	RoleFrom    RoleSource       `json:"role_from,omitempty"` // how the role was learnt; empty while it is unknown
+	Removed     bool             `json:"removed,omitempty"`   // no member any more, with sessions left
 	Version     string           `json:"version,omitempty"`
 	Sessions    int              `json:"sessions"`
 	MaxSessions int              `json:"max_sessions,omitempty"`
@@ -116,20 +118,23 @@ func (p *Pool) Status() PoolStatus {
 		s.Backends[i] = b.status(p.mu.seats[i])
 		s.Sessions += b.mu.sessions
 	}
+	for _, b := range p.mu.leaving {
+		gone := b.status(seat{})
+		gone.Removed, gone.State, gone.Reason = true, Draining, "removed"
+		s.Backends = append(s.Backends, gone)
+		s.Sessions += b.mu.sessions
+	}
 	return s
 }
 
 func (b *Backend) status(seat seat) BackendStatus {
-	role := b.Config.Role
-	if role == "" {
-		role = b.mu.probe.Role
-	}
 	var order string
 	if o := b.mu.condition.order; o != Enable {
 		order = o.String()
 	}
 	return BackendStatus{Name: b.Name, Addresses: b.Addresses(), State: b.mu.condition.state(), Since: b.mu.since,
-		Reason: b.mu.reason, Order: order, Weight: b.Config.Weight, Backup: b.Config.Backup, Role: role, Version: b.mu.probe.Version,
+		Reason: b.mu.reason, Order: order, Weight: b.mu.config.Weight, Backup: b.mu.config.Backup, Role: b.mu.role,
+		RoleFrom: b.mu.roleFrom, Version: b.mu.probe.Version,
 		Sessions: b.mu.sessions, MaxSessions: int(seat.max), Total: b.mu.total, Failures: b.mu.failures,
 		Probed: b.mu.probe.At, Connect: b.mu.probe.Connect, Greeting: b.mu.probe.Greeting}
 }
@@ -150,6 +155,13 @@ func (b *Backend) Sessions() int {
 
 // Pools are all pools, in the order of the configuration.
 func (b *Balancer) Pools() []*Pool { return append([]*Pool(nil), b.pools...) }
+
+// Config is how the backend is configured now.
+func (b *Backend) Config() BackendConfig {
+	b.Pool.mu.Lock()
+	defer b.Pool.mu.Unlock()
+	return b.mu.config
+}
 
 // Backends are the pool's members.
 func (p *Pool) Backends() []*Backend {
@@ -175,13 +187,15 @@ func (p *Pool) member(name string) *Backend {
 	return nil
 }
 
-// has tells whether a member is in that state.
-func (p *Pool) has(state State) bool {
+// canServe tells whether a member is up that has one of those roles.
+func (p *Pool) canServe(t tiers) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, b := range p.mu.backends {
-		if b.mu.condition.state() == state {
-			return true
+	for _, roles := range t {
+		for i, b := range p.mu.backends {
+			if b.mu.condition.state() == Up && roles.wants(p.mu.seats[i].role) {
+				return true
+			}
 		}
 	}
 	return false
@@ -203,6 +217,12 @@ func (b *Balancer) samples() metrics.Samples {
 		for _, backend := range p.mu.backends {
 			s.Backends = append(s.Backends, metrics.BackendSample{Pool: p.name, Backend: backend.Name,
 				State: backend.mu.condition.state().String(), Sessions: backend.mu.sessions})
+		}
+		for _, gone := range p.mu.leaving {
+			if p.member(gone.Name) == nil {
+				s.Backends = append(s.Backends, metrics.BackendSample{Pool: p.name, Backend: gone.Name,
+					State: Draining.String(), Sessions: gone.mu.sessions})
+			}
 		}
 		p.mu.Unlock()
 	}

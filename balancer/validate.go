@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -191,10 +192,30 @@ func (f *faults) listener(c Config, i int, l ListenerConfig) {
 		f.add(at+".bind", "the listener has no address to listen on", `add bind = "127.0.0.1:9030"`)
 	}
 	f.poolOf(c, at+".pool", l.Pool)
+	f.roles(c, at, l)
 	f.optional(at+".login_timeout", l.LoginTimeout)
 	f.keepalive(at+".keepalive", l.Keepalive)
 	f.count(at+".max_sessions", l.MaxSessions, 0, most)
 	f.count(at+".backlog", l.Backlog, 1, 1<<20)
+}
+
+// roles checks that there can be backends with the roles that a listener asks for.
+func (f *faults) roles(c Config, at string, l ListenerConfig) {
+	if l.RolesFallback && len(l.Roles) == 0 {
+		f.add(at+".roles_fallback", "roles_fallback without roles has no meaning", `add roles = ["observer", "follower"], or remove it`)
+	}
+	for k, role := range l.Roles {
+		if newRoleSet(role) == 0 {
+			oneOf(f, fmt.Sprintf("%s.roles[%d]", at, k), string(role), string(Leader), string(Follower), string(Observer))
+			continue
+		}
+		for _, p := range c.Pools {
+			if p.Name == l.Pool && !p.LearnsRoles && !slices.ContainsFunc(p.Backends, func(b BackendConfig) bool { return b.Role == string(role) }) {
+				f.add(fmt.Sprintf("%s.roles[%d]", at, k), fmt.Sprintf("no backend of pool %q can have the role %q", p.Name, role),
+					`give backends a role, add [pool.discovery] with type = "starrocks", or leader_from_metrics to [pool.probe]`)
+			}
+		}
+	}
 }
 
 // poolOf checks a reference to a pool. As long as a pool lacks its name nobody can tell which one was meant.

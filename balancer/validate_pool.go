@@ -47,6 +47,7 @@ func (f *faults) pool(c Config, i int, p PoolConfig) {
 		f.backend(c, p, at, j, b)
 	}
 	f.twins(at, p.Backends)
+	f.count(at+".minimum", p.Minimum, 0, most)
 }
 
 func (f *faults) backend(c Config, p PoolConfig, pool string, j int, b BackendConfig) {

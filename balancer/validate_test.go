@@ -48,8 +48,13 @@ func TestValidate(t *testing.T) {
 		spoil func(*Config)
 		want  string // lines of the error
 	}{
-		"engine kind":        {func(c *Config) { c.Engine.Kind = "loop" }, `engine.kind: unknown kind "loop": did you mean "loops"?`},
-		"engine loops":       {func(c *Config) { c.Engine.Loops = -1 }, `engine.loops: loops must be from 0 to 1024, not -1`},
+		"engine kind":  {func(c *Config) { c.Engine.Kind = "loop" }, `engine.kind: unknown kind "loop": did you mean "loops"?`},
+		"engine loops": {func(c *Config) { c.Engine.Loops = -1 }, `engine.loops: loops must be from 0 to 1024, not -1`},
+		"roles nobody has": {func(c *Config) { c.Listeners[0].Roles = []Role{Observer} },
+			`listener[0].roles[0]: no backend of pool "fe" can have the role "observer": give backends a role, add [pool.discovery] with type = "starrocks", or leader_from_metrics to [pool.probe]`},
+		"fallback without roles": {func(c *Config) { c.Listeners[0].RolesFallback = true },
+			`listener[0].roles_fallback: roles_fallback without roles has no meaning: add roles = ["observer", "follower"], or remove it`},
+		"minimum":            {func(c *Config) { c.Pools[0].Minimum = -1 }, `pool[0].minimum: minimum must be from 0 to 10000000, not -1`},
 		"pipe size":          {func(c *Config) { c.Engine.PipeSize = 1 }, `engine.pipe_size: pipe_size must be from 4096 to 1073741824, not 1`},
 		"no listener name":   {func(c *Config) { c.Listeners[0].Name = "" }, `listener[0].name: the name is missing: add name = "…"`},
 		"space in name":      {func(c *Config) { c.Listeners[0].Name = "a b" }, `listener[0].name: the name "a b" holds a space, a slash or an unprintable character`},

@@ -41,7 +41,7 @@ func find(b *balancer.Balancer, word string) (*balancer.Backend, error) {
 func named(b *balancer.Backend, word string) bool { return b.Name == word }
 
 func addressed(b *balancer.Backend, word string) bool {
-	if b.Config.Address == word {
+	if b.Config().Address == word {
 		return true
 	}
 	for _, a := range b.Addresses() {

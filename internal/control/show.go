@@ -113,9 +113,9 @@ func backendCells(b balancer.BackendStatus, now time.Time) []terminal.Cell {
 // role is the backend's label, and whether it stands back.
 func role(b balancer.BackendStatus) string {
 	if !b.Backup {
-		return b.Role
+		return string(b.Role)
 	}
-	return strings.TrimSpace(b.Role + " backup")
+	return strings.TrimSpace(string(b.Role) + " backup")
 }
 
 // backendReason says why the state is what it is, and what a person wants where the state does not show it.

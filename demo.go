@@ -20,8 +20,8 @@ var demoFlags = []cli.Flag{
 	&cli.StringFlag{Name: "listen", Value: "127.0.0.1:9030", Usage: "`ADDRESS` for MySQL clients"},
 	&cli.StringFlag{Name: "admin", Value: "127.0.0.1:9090", Usage: "`ADDRESS` for status and metrics, \"\" for none"},
 	&cli.BoolFlag{Name: "chaos", Usage: "every few seconds a front end dies, freezes or leaves, or comes back"},
-	&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that the chaos follows from (default: the time)"},
-	&cli.DurationFlag{Name: "for", Usage: "end after this `TIME` (default: at Ctrl-C)"},
+	&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that the chaos follows from", DefaultText: "the time"},
+	&cli.DurationFlag{Name: "for", Usage: "end after this `TIME`", DefaultText: "at Ctrl-C"},
 }
 
 func demoCommand(c *cli.Context) error {

@@ -67,7 +67,7 @@ func newApp() *cli.App {
 		Version:        version,
 		Flags:          places(),
 		Action:         runCommand,
-		Commands:       commands(),
+		Commands:       finished(commands()),
 		OnUsageError:   usageError,
 		ExitErrHandler: func(*cli.Context, error) {}, // run does it
 	}
@@ -126,6 +126,15 @@ func commands() []*cli.Command {
 			Action: versionCommand,
 		},
 	}
+}
+
+// finished gives all commands what they have in common.
+func finished(all []*cli.Command) []*cli.Command {
+	for _, c := range all {
+		c.OnUsageError = usageError
+		c.HideHelpCommand = true // there is --help
+	}
+	return all
 }
 
 func runCommand(c *cli.Context) error {

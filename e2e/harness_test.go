@@ -16,7 +16,7 @@
 //	p.signal(syscall.SIGTERM)
 //	p.exits(0)
 //
-// The harness adds what a text leaves out: [admin] with a free port and a socket, [log] with JSON on all levels. Ports may be
+// The harness adds what a text leaves out: [admin] with a free port and a socket, [log] with JSON. Ports may be
 // 0: the addresses in use are read from the log. Nothing sleeps; whatever has to be waited for is waited for
 // with the long deadline called patience, which only ends what hangs.
 package e2e
@@ -45,7 +45,7 @@ import (
 
 const (
 	// patience ends a test that hangs. It is no measure of anything.
-	patience = 60 * time.Second
+	patience = 30 * time.Second
 	// pollEvery is the pause between two looks at what tells nobody when it changes.
 	pollEvery = 10 * time.Millisecond
 )
@@ -196,7 +196,7 @@ func writeConfig(t *testing.T, dir, text string) string {
 		text += fmt.Sprintf("\n[admin]\nlisten = \"127.0.0.1:0\"\nsocket = %q\n", filepath.Join(dir, "control.sock"))
 	}
 	if !strings.Contains(text, "[log]") {
-		text += "\n[log]\nlevel = \"debug\"\nformat = \"json\"\n"
+		text += "\n[log]\nlevel = \"info\"\nformat = \"json\"\n"
 	}
 	path := filepath.Join(dir, "config.toml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

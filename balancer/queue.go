@@ -44,14 +44,20 @@ func (p *Pool) answered(t *ticket) bool {
 	return t.answered
 }
 
-// serveQueue gives places that have become free to those who wait, the first come first.
+// serveQueue gives places that have become free to those who wait, the first come first. Who can't be served holds up
+// only those who want the same roles.
 func (p *Pool) serveQueue() {
+	var full []tiers
 	for i := 0; i < len(p.mu.queue); {
 		t := p.mu.queue[i]
+		if slices.ContainsFunc(full, func(roles tiers) bool { return slices.Equal(roles, t.request.tiers) }) {
+			i++
+			continue
+		}
 		l, err := p.acquire(t.request)
 		if err == ErrFull {
 			if len(t.request.Tried) == 0 {
-				return // what is no place for this one is none for those behind it
+				full = append(full, t.request.tiers)
 			}
 			i++
 			continue

@@ -132,6 +132,23 @@ func TestQueueIsServed(t *testing.T) {
 	}
 }
 
+func TestWhoWantsOtherRolesDoesNotHoldUpTheQueue(t *testing.T) {
+	r := newRig(t, full)
+	r.join(nil, "one", "two")
+	r.setRoles(map[string]Role{"10.0.0.1:9030": Leader, "10.0.0.2:9030": Follower})
+	one, two := r.take("one", Request{}), r.take("two", Request{})
+	leader, w1 := r.wait(Request{tiers: newTiers([]Role{Leader}, false)})
+	follower, w2 := r.wait(Request{tiers: newTiers([]Role{Follower}, false)})
+	any, w3 := r.wait(Request{tiers: newTiers(nil, false)})
+	two.Release()
+	r.waits(leader, w1)
+	r.waits(any, w3)
+	r.served(follower, w2, "two").Release()
+	r.served(any, w3, "two")
+	one.Release()
+	r.served(leader, w1, "one")
+}
+
 func TestWhoHasTriedDoesNotHoldUpTheQueue(t *testing.T) {
 	r := newRig(t, full)
 	b := r.join(nil, "one", "two")

@@ -104,7 +104,7 @@ func TestRunExample(t *testing.T) {
 	})
 	m := p.metrics()
 	for series, want := range map[string]string{
-		`fairlead_listener_accepts_total{listener="mysql"}`:                                                               "1",
+		`fairlead_listener_accepts_total{listener="mysql"}`:                                                         "1",
 		fmt.Sprintf(`fairlead_sessions_total{backend="%s",end="%s",listener="mysql",pool="fe"}`, fe.Address(), end): "1",
 		fmt.Sprintf(`fairlead_backend_state{backend="%s",pool="fe",state="up"}`, fe.Address()):                      "1",
 		fmt.Sprintf(`fairlead_backend_state{backend="%s",pool="fe",state="down"}`, fe.Address()):                    "0",

@@ -70,6 +70,7 @@ type story struct {
 	sizes    [2]int64 // that client and server send
 	until    int64    // received by who resets or has it cut, before that; not 0, for then there may be no session yet
 	pieces   int      // the most bytes of one write or read
+	squeezed bool     // the engine can write only little at once
 	task     chan Task
 	received [2]int64 // by client and server
 	sent     [2]int64
@@ -81,6 +82,7 @@ func newStory(id uint64, random *rand.Rand) *story {
 	s := &story{behaviour: behaviours[random.IntN(len(behaviours))], record: newRecord(), id: id,
 		sizes: [2]int64{size(), size()}, task: make(chan Task, 1), served: make(chan error, 1)}
 	s.pieces = 1 + random.IntN(1<<(6+random.IntN(13))) + int(max(s.sizes[client], s.sizes[server])/500)
+	s.squeezed = random.IntN(3) == 0
 	s.until = 1 + random.Int64N(s.sizes[server])
 	if s.serverResets {
 		s.until = 1 + random.Int64N(s.sizes[client])
@@ -89,7 +91,8 @@ func newStory(id uint64, random *rand.Rand) *story {
 }
 
 func (s *story) String() string {
-	return fmt.Sprintf("story %d (%s, %d up, %d down, pieces of %d, until %d)", s.id, s.name, s.sizes[client], s.sizes[server], s.pieces, s.until)
+	return fmt.Sprintf("story %d (%s, %d up, %d down, pieces of %d, squeezed %v, until %d)", s.id, s.name, s.sizes[client],
+		s.sizes[server], s.pieces, s.squeezed, s.until)
 }
 
 // send sends what a side has to send.
@@ -195,6 +198,9 @@ func (s *story) server(c *net.TCPConn) error {
 	return s.live(c, server, s.serverFinishes, until, act, s.serverSees)
 }
 
+// squeeze makes the buffer of what is sent through a connection as small as the kernel lets it be.
+var squeeze = func(c Conn) { _ = c.(*netConn).tcp.SetWriteBuffer(1) }
+
 // setUp reads who comes, and joins the two.
 func (s *story) setUp(task Task, id []byte, backend netip.AddrPort) {
 	conn, err := task.Dial(backend, netip.Addr{}, late())
@@ -204,6 +210,10 @@ func (s *story) setUp(task Task, id []byte, backend netip.AddrPort) {
 	if err != nil {
 		s.served <- err
 		return
+	}
+	if s.squeezed {
+		squeeze(task.Client())
+		squeeze(conn)
 	}
 	s.task <- task
 	task.Join(Joint{Server: conn, Idle: s.idle, Linger: s.linger, Owner: s.record})

@@ -56,6 +56,8 @@ type Metrics struct {
 	redispatch  *prometheus.CounterVec // pool, backend, reason
 	probeFails  *prometheus.CounterVec // pool, backend, reason
 	transitions *prometheus.CounterVec // pool, backend, from, to
+	discoveries *prometheus.CounterVec // pool, result
+	discovered  *prometheus.GaugeVec   // pool
 	reloads     *prometheus.CounterVec // result
 
 	// mu makes binding and removing one step each: a series is only made for a handle that has not been
@@ -98,6 +100,11 @@ func (m *Metrics) register(build BuildInfo) {
 		"Health probes that found a backend unfit or leaving, by reason.", "pool", "backend", "reason")
 	m.transitions = m.counter("backend_transitions_total",
 		"Changes of a backend's state.", "pool", "backend", "from", "to")
+	m.discoveries = m.counter("discoveries_total",
+		"Times that a cluster was asked for its members, by result.", "pool", "result")
+	m.discovered = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: namespace, Name: "discovery_members", Help: "Members of a pool in the list that discovery has put in force.",
+	}, []string{"pool"})
 	m.reloads = m.counter("config_reloads_total", "Reloads of the configuration, by result.", "result")
 	m.registry.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -107,6 +114,7 @@ func (m *Metrics) register(build BuildInfo) {
 			},
 		}, func() float64 { return 1 }),
 		sampler{m},
+		m.discovered,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)

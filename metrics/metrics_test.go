@@ -32,6 +32,8 @@ var contract = map[string][]string{
 	"fairlead_config_reloads_total":      {"result"},
 	"fairlead_build_info":                {"go_version", "revision", "version"},
 	"fairlead_pool_queue":                {"pool"},
+	"fairlead_discoveries_total":         {"pool", "result"},
+	"fairlead_discovery_members":         {"pool"},
 }
 
 // everything returns metrics in which every series has happened for the listener l and the backend p/b.
@@ -42,6 +44,9 @@ func everything() *Metrics {
 	l.Reject("cap")
 	use(m.Backend("p", "b"))
 	m.Reload(ReloadSuccess)
+	found := m.Discovery("d")
+	found.Asked(DiscoverySuccess)
+	found.Members(3)
 	m.Observe(func() Samples {
 		return Samples{
 			Backends: []BackendSample{{Pool: "p", Backend: "b", State: "up", Sessions: 3}},

@@ -34,12 +34,7 @@ check lint: ## gofmt, vet, staticcheck
 	$(GO) run $(STATICCHECK) ./...
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
-	@grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r package; do \
-		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$package/*_test.go); do \
-			echo "$$package $$target" && \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
-		done; \
-	done
+	@.ci/fuzz $(FUZZTIME)
 
 clean: ## remove what make has built
 	rm -rf fairlead bench-out

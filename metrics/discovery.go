@@ -4,9 +4,9 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // Results of asking a cluster for its members, for [Discovery.Asked].
 const (
-	DiscoverySuccess  = "success"   // a list that is in force now
-	DiscoveryFailure  = "failure"   // no seed gave a list
-	DiscoveryTooShort = "too_short" // the list is shorter than the pool's minimum
+	DiscoverySuccess  = "success"  // a list that is in force now
+	DiscoveryFailure  = "failure"  // no seed gave a list
+	DiscoveryRejected = "rejected" // a list that is not believed, such as one that is shorter than the pool's minimum
 )
 
 // Discovery counts how the members of a pool are found. Get it once from [Metrics.Discovery] and keep it.
@@ -19,7 +19,7 @@ type Discovery struct {
 func (m *Metrics) Discovery(pool string) *Discovery {
 	pool = clean(pool)
 	d := &Discovery{results: map[string]prometheus.Counter{}, members: m.discovered.WithLabelValues(pool)}
-	for _, result := range []string{DiscoverySuccess, DiscoveryFailure, DiscoveryTooShort} {
+	for _, result := range []string{DiscoverySuccess, DiscoveryFailure, DiscoveryRejected} {
 		d.results[result] = m.discoveries.WithLabelValues(pool, result)
 	}
 	return d

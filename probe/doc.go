@@ -10,7 +10,8 @@
 //	fmt.Println(r.Verdict, r.Reason) // unfit greeting: nothing received within 1s (TCP connects; …)
 //
 // A [Fleet] probes many backends again and again and reports what it found about each, after rise and
-// fall. [ReadFrontends] asks one front end for all of them.
+// fall. [ReadFrontends] asks one front end for all of them, and a [Discovery] asks whichever of them answers, again
+// and again.
 //
 // What a probe leaves behind in a server's log is kept small: one connection for greeting, login and query,
 // the whole greeting read, closed with FIN. What a server sends is bounded, checked and, where it appears in a

@@ -146,4 +146,6 @@ type BackendConfig struct {
 	Role string
 	// Expand makes a backend of each address that the name resolves to.
 	Expand bool
+	// HTTP is the URL of its health check where that is not the pool's. The balancer only carries it, for a Watcher.
+	HTTP string
 }

@@ -24,7 +24,7 @@ var (
 )
 
 // Watcher probes backends on behalf of a balancer, and reports by Pool.Report. Its methods must not call back into the
-// pool before they return.
+// pool before they return, other than Watch, which may ask for the backend's configuration.
 type Watcher interface {
 	// Watch begins to probe a backend that joined a pool, Forget ends it.
 	Watch(*Backend)

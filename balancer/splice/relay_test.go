@@ -151,6 +151,39 @@ func sendRandom(t *testing.T, c *net.TCPConn, random *rand.Rand, size int64, sum
 	_ = c.CloseWrite()
 }
 
+// A client that leaves a settled session, before a byte has moved, ends it: its server is not waited for.
+func TestSettledSessionEndsWithItsClient(t *testing.T) {
+	eachEngine(t, func(t *testing.T, e Engine) {
+		t.Run("nothing moved", func(t *testing.T) {
+			r := connectThrough(t, e, func(j *Joint) { j.Settled = true })
+			r.client.Close()
+			wantEnd(t, r, ClientClosed)
+			wantEOF(t, r.server)
+		})
+		t.Run("something moved", func(t *testing.T) {
+			r := connectThrough(t, e, func(j *Joint) { j.Settled = true })
+			mustWrite(t, r.client, "question")
+			_ = r.client.CloseWrite()
+			mustRead(t, r.server, "question")
+			wantEOF(t, r.server)
+			mustWrite(t, r.server, "answer")
+			mustRead(t, r.client, "answer")
+			r.server.Close()
+			wantEOF(t, r.client)
+			wantEnd(t, r, ClientClosed)
+		})
+		t.Run("server first", func(t *testing.T) {
+			r := connectThrough(t, e, func(j *Joint) { j.Settled = true })
+			_ = r.server.CloseWrite()
+			wantEOF(t, r.client)
+			mustWrite(t, r.client, "and one more")
+			mustRead(t, r.server, "and one more")
+			r.client.Close()
+			wantEnd(t, r, ServerClosed)
+		})
+	})
+}
+
 func TestIdleTimeout(t *testing.T) {
 	eachEngine(t, func(t *testing.T, e Engine) {
 		r := connectThrough(t, e, func(j *Joint) { j.Idle = 50 * time.Millisecond })

@@ -38,21 +38,33 @@ func Listen(path string) (net.Listener, error) {
 		return fail(fmt.Errorf("%w: make the directory (install -d -o USER %s), or set admin.socket to a path below one that can be written to, "+
 			`or to "" for no control socket`, reason(err), directory))
 	}
-	unlock, err := lock(directory)
+	l, err := replace(directory, path)
+	if errors.Is(err, ErrInUse) {
+		err = fmt.Errorf("%w%s: end it, or give this one another socket with admin.socket", err, holder(path))
+	}
 	if err != nil {
 		return fail(err)
+	}
+	return l, nil
+}
+
+// replace listens at path, in place of a socket that nobody answers at.
+func replace(directory, path string) (net.Listener, error) {
+	unlock, err := lock(directory)
+	if err != nil {
+		return nil, err
 	}
 	defer unlock()
 	if err := clear(path); err != nil {
-		return fail(err)
+		return nil, err
 	}
 	l, err := net.Listen("unix", path)
 	if err != nil {
-		return fail(fmt.Errorf("%w: the directory must be writable, or set admin.socket to a path below another one", reason(err)))
+		return nil, fmt.Errorf("%w: the directory must be writable, or set admin.socket to a path below another one", reason(err))
 	}
 	if err := os.Chmod(path, socketMode); err != nil {
 		l.Close()
-		return fail(reason(err))
+		return nil, reason(err)
 	}
 	return l, nil
 }
@@ -84,7 +96,7 @@ func clear(path string) error {
 	c, err := net.DialTimeout("unix", path, knock)
 	if err == nil {
 		c.Close()
-		return fmt.Errorf("%w%s: end it, or give this one another socket with admin.socket", ErrInUse, holder(path))
+		return ErrInUse
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		return fmt.Errorf("can't find out who has it: %w", reason(err))

@@ -181,7 +181,7 @@ func TestProbeOption(t *testing.T) {
 func TestSessionLines(t *testing.T) {
 	var log logText
 	var told []balancer.SessionRecord
-	d, _, changes := start(t, "[log]\nformat = \"json\"\n", Options{Output: &log, Session: func(r balancer.SessionRecord) { told = append(told, r) }})
+	d, _, changes := start(t, "[shutdown]\ngrace = \"0s\"\n[log]\nformat = \"json\"\n", Options{Output: &log, Session: func(r balancer.SessionRecord) { told = append(told, r) }})
 	await(t, changes, balancer.Up)
 	db, err := sql.Open("mysql", "root@tcp("+d.Balancer().Listener("mysql").Addresses()[0].String()+")/sales")
 	if err != nil {

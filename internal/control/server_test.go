@@ -1,0 +1,201 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"fairlead/balancer"
+	"fairlead/internal/config"
+	"fairlead/metrics"
+)
+
+// serve serves a balancer that listens nowhere, with backends that nobody probes: fe/one, fe/twin, fe2/twin.
+func serve(t *testing.T) (*Client, string, *balancer.Balancer) {
+	t.Helper()
+	byDefault := config.Default()
+	pool := func(name string, backends ...balancer.BackendConfig) balancer.PoolConfig {
+		p := byDefault.Pool
+		p.Name, p.Backends = name, backends
+		return p
+	}
+	listener := func(name, pool string) balancer.ListenerConfig {
+		l := byDefault.Listener
+		l.Name, l.Pool, l.Bind = name, pool, []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
+		return l
+	}
+	b, err := balancer.New(balancer.Config{
+		Engine:    byDefault.Engine,
+		Listeners: []balancer.ListenerConfig{listener("mysql", "fe"), listener("mysql2", "fe2")},
+		Pools: []balancer.PoolConfig{
+			pool("fe", balancer.BackendConfig{Name: "one", Address: "127.0.0.1:1", Weight: 1},
+				balancer.BackendConfig{Name: "twin", Address: "127.0.0.1:2", Weight: 1}),
+			pool("fe2", balancer.BackendConfig{Name: "twin", Address: "127.0.0.1:3", Weight: 1, MaxSessions: 5}),
+		},
+	}, balancer.Options{Log: slog.New(slog.DiscardHandler), Metrics: metrics.New(metrics.BuildInfo{})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	path := filepath.Join(shortDir(t), "s")
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewServer(b, About{Version: "1.2.3", PID: os.Getpid(), File: "config.toml"}, slog.New(slog.DiscardHandler))
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := s.Serve(l); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() { s.Close(); serving.Wait() })
+	return NewClient(path), path, b
+}
+
+func TestStatusAndSessions(t *testing.T) {
+	c, _, _ := serve(t)
+	s, err := c.Status(t.Context())
+	if err != nil || s.Version != "1.2.3" || s.PID != os.Getpid() || len(s.Pools) != 2 || s.Pools[1].Backends[0].MaxSessions != 5 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	all, err := c.Sessions(t.Context())
+	if err != nil || all == nil || len(all) != 0 {
+		t.Errorf("%v, %v", all, err)
+	}
+}
+
+func TestOrders(t *testing.T) {
+	c, _, b := serve(t)
+	for _, step := range []struct {
+		order   balancer.Order
+		backend string
+		want    Ordered
+	}{
+		{balancer.Drain, "one", Ordered{"fe", "one", balancer.Draining, 0}},
+		{balancer.Disable, "127.0.0.1:1", Ordered{"fe", "one", balancer.Disabled, 0}},
+		{balancer.Enable, "fe/one", Ordered{"fe", "one", balancer.Unknown, 0}},
+		{balancer.Drain, "fe2/twin", Ordered{"fe2", "twin", balancer.Draining, 0}},
+		{balancer.Disable, "fe/127.0.0.1:2", Ordered{"fe", "twin", balancer.Disabled, 0}},
+	} {
+		got, err := c.Order(t.Context(), step.order, step.backend)
+		if err != nil || got != step.want {
+			t.Errorf("%v %s: %+v, %v", step.order, step.backend, got, err)
+		}
+	}
+	s := b.Status()
+	if one := s.Pools[0].Backends[0]; one.Order != "" {
+		t.Errorf("an enabled backend: %+v", one)
+	}
+	if twin := s.Pools[1].Backends[0]; twin.Order != "drain" || !strings.HasPrefix(twin.Reason, "drain ordered") {
+		t.Errorf("a drained backend: %+v", twin)
+	}
+	for backend, want := range map[string]string{
+		"twin":     "several backends are called that: \"twin\": say one of fe/twin, fe2/twin",
+		"oen":      `did you mean "one"?`,
+		"fe3/twin": `did you mean "fe/twin"?`,
+		"zzzzzzzz": "there are fe/one, fe/twin, fe2/twin",
+		"":         `the request must be {"backend"`,
+	} {
+		_, err := c.Order(t.Context(), balancer.Drain, backend)
+		var named *BackendError
+		if err == nil || !strings.Contains(err.Error(), want) || errors.As(err, &named) != (backend != "") {
+			t.Errorf("%q: %v", backend, err)
+		}
+	}
+}
+
+// TestUnwelcome: whatever is sent gets an answer or an end, in bounded time and memory, and the server goes on.
+func TestUnwelcome(t *testing.T) {
+	c, path, _ := serve(t)
+	for sent, want := range map[string]string{
+		"GET /v1/nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n":                                                                                       "404",
+		"GET /v2/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n":                                                                                        "does not know GET /v2/status",
+		"DELETE /v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n":                                                                                     "does not know DELETE",
+		"GET /v1/backends/drain HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n":                                                                                "does not know GET",
+		"POST /v1/backends/drain HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 3\r\n\r\n{]}":                                                       "400",
+		"POST /v1/backends/drain HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 24\r\n\r\n{\"backend\":\"a\",\"b\":true}":                           "400",
+		"POST /v1/backends/drain HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 9000\r\n\r\n{\"backend\":\"" + strings.Repeat("x", 9000-14) + "\"}": "400",
+		"GET /" + strings.Repeat("x", 64<<10) + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n":                                                              "431",
+		"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n":                                                                                                                   "400",
+	} {
+		conn, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go io.WriteString(conn, sent) // may be cut off
+		if err := conn.SetDeadline(time.Now().Add(2 * patience)); err != nil {
+			t.Fatal(err)
+		}
+		answer, _ := io.ReadAll(conn) // up to whatever end it comes to
+		conn.Close()
+		if !strings.Contains(string(answer), want) {
+			t.Errorf("%.60q: %q, want %s", sent, answer, want)
+		}
+	}
+	var asking sync.WaitGroup
+	for range 2 * mostConnections {
+		asking.Go(func() {
+			if _, err := c.Status(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	asking.Wait()
+}
+
+func TestClientErrors(t *testing.T) {
+	dir := shortDir(t)
+	dead := filepath.Join(dir, "dead")
+	l, err := net.Listen("unix", dead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	l.Close()
+	for path, want := range map[string]string{
+		filepath.Join(dir, "none"): "is fairlead running? There is no socket at " + filepath.Join(dir, "none"),
+		dead:                       "fairlead is not running any more: nobody listens at " + dead,
+	} {
+		_, err := NewClient(path).Status(t.Context())
+		if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	c, _, _ := serve(t)
+	if _, err := c.Status(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled: %v", err)
+	}
+}
+
+// TestStatusJSON pins the names of fields that scripts rely on.
+func TestStatusJSON(t *testing.T) {
+	c, _, _ := serve(t)
+	s, err := c.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range []string{"version", "pid", "file", "started", "ready", "not_ready", "sessions", "loops", "listeners", "pools", "name",
+		"addresses", "pool", "protocol", "policy", "queued", "backends", "state", "since", "weight", "max_sessions", "total", "failures", "probed",
+		"connect", "greeting"} {
+		if !strings.Contains(string(text), `"`+field+`":`) {
+			t.Errorf("no field %s in %s", field, text)
+		}
+	}
+}

@@ -1,0 +1,133 @@
+package control
+
+import (
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// shortDir is a directory whose path leaves room for a socket's name.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "fl-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func TestListenMakesTheDirectory(t *testing.T) {
+	path := filepath.Join(shortDir(t), "run", "fairlead", "s")
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != socketMode {
+		t.Errorf("the socket: %v, %v", info, err)
+	}
+	l.Close()
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket is left behind: %v", err)
+	}
+}
+
+func TestListenReplacesADeadSocket(t *testing.T) {
+	path := filepath.Join(shortDir(t), "s")
+	dead, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.(*net.UnixListener).SetUnlinkOnClose(false) // as when the process is killed
+	dead.Close()
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+}
+
+func TestListenRefusals(t *testing.T) {
+	dir := shortDir(t)
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	strange, err := net.Listen("unix", filepath.Join(dir, "strange"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer strange.Close()
+	go hangUp(strange)
+	for path, want := range map[string]string{
+		file:                                     "which is no socket",
+		filepath.Join(file, "s"):                 "make the directory",
+		filepath.Join(dir, "strange"):            "a running process has it: end it",
+		"/" + strings.Repeat("x", longestPath+1): "choose a shorter one",
+	} {
+		if l, err := Listen(path); err == nil {
+			l.Close()
+			t.Errorf("%s: no error", path)
+		} else if !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v\nwants %q", path, err, want)
+		}
+	}
+	if _, err := os.Stat(file); err != nil {
+		t.Errorf("the file that is no socket: %v", err)
+	}
+	if _, err := Listen(filepath.Join(dir, "strange")); !errors.Is(err, ErrInUse) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// hangUp is somebody who is no fairlead, until l is closed.
+func hangUp(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		c.Close()
+	}
+}
+
+// TestListenOnce: of many who find a dead socket at the same time one gets it.
+func TestListenOnce(t *testing.T) {
+	path := filepath.Join(shortDir(t), "s")
+	dead, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.(*net.UnixListener).SetUnlinkOnClose(false)
+	dead.Close()
+	const many = 8
+	got := make(chan net.Listener, many)
+	for range many {
+		go func() {
+			l, err := Listen(path)
+			if err != nil {
+				l = nil
+				if !errors.Is(err, ErrInUse) {
+					t.Error(err)
+				}
+			} else {
+				go hangUp(l)
+			}
+			got <- l
+		}()
+	}
+	winners := 0
+	for range many {
+		if l := <-got; l != nil {
+			winners++
+			defer l.Close()
+		}
+	}
+	if winners != 1 {
+		t.Errorf("%d of them listen", winners)
+	}
+}

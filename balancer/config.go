@@ -44,6 +44,12 @@ type ListenerConfig struct {
 	// any other backend serve; without it clients are refused.
 	Roles         []Role
 	RolesFallback bool
+	// MaxSessionsPerUser and MaxSessionsPerDatabase bound those of one user, and of one database of logins; 0 means no
+	// bound. A session counts from its login on, right or wrong; clients that use TLS are not counted, for their logins
+	// can't be read.
+	MaxSessionsPerUser, MaxSessionsPerDatabase int
+	// Routes lead some clients to other pools than Pool; the first that fits decides.
+	Routes []RouteConfig
 	// Backlog is the length of the kernel's queue of connections not yet accepted.
 	Backlog int
 }

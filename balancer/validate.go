@@ -191,8 +191,11 @@ func (f *faults) listener(c Config, i int, l ListenerConfig) {
 	if len(l.Bind) == 0 {
 		f.add(at+".bind", "the listener has no address to listen on", `add bind = "127.0.0.1:9030"`)
 	}
-	f.poolOf(c, at+".pool", l.Pool)
+	f.poolOf(c, at+".pool", "listener", l.Pool)
 	f.roles(c, at, l)
+	f.routes(c, at, l)
+	f.count(at+".max_sessions_per_user", l.MaxSessionsPerUser, 0, most)
+	f.count(at+".max_sessions_per_database", l.MaxSessionsPerDatabase, 0, most)
 	f.optional(at+".login_timeout", l.LoginTimeout)
 	f.keepalive(at+".keepalive", l.Keepalive)
 	f.count(at+".max_sessions", l.MaxSessions, 0, most)
@@ -218,10 +221,10 @@ func (f *faults) roles(c Config, at string, l ListenerConfig) {
 	}
 }
 
-// poolOf checks a reference to a pool. As long as a pool lacks its name nobody can tell which one was meant.
-func (f *faults) poolOf(c Config, path, name string) {
+// poolOf checks a reference to a pool by a listener or a route. As long as a pool lacks its name nobody can tell which one was meant.
+func (f *faults) poolOf(c Config, path, owner, name string) {
 	if name == "" {
-		f.add(path, "the listener names no pool", `add pool = "…"`)
+		f.add(path, "the "+owner+" names no pool", `add pool = "…"`)
 		return
 	}
 	names := make([]string, len(c.Pools))

@@ -60,23 +60,26 @@ func Summary(f *config.File) string {
 // Backends probes each backend of a file once, and gives the findings in the order of the file. A name to be expanded
 // gives one for each of its addresses.
 func Backends(ctx context.Context, f *config.File) []Finding {
-	var all [][]Finding
+	var all []*[]Finding // each written by a goroutine of its own
 	var running sync.WaitGroup
 	places := make(chan struct{}, atOnce)
 	for _, pool := range f.Balancer.Pools {
 		for _, b := range pool.Backends {
-			all = append(all, nil)
-			i := len(all) - 1
+			found := new([]Finding)
+			all = append(all, found)
 			places <- struct{}{}
 			running.Go(func() {
 				defer func() { <-places }()
-				found := backend(ctx, pool.Name, b, f.Probes[pool.Name])
-				all[i] = found
+				*found = backend(ctx, pool.Name, b, f.Probes[pool.Name])
 			})
 		}
 	}
 	running.Wait()
-	return slices.Concat(all...)
+	var list []Finding
+	for _, found := range all {
+		list = append(list, *found...)
+	}
+	return list
 }
 
 // backend probes what one [[pool.backend]] stands for.

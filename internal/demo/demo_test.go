@@ -183,12 +183,12 @@ func TestFeed(t *testing.T) {
 // stopped is a terminal that takes nothing until it is let go on.
 type stopped struct {
 	goOn chan struct{}
-	bytes.Buffer
+	text bytes.Buffer
 }
 
 func (s *stopped) Write(b []byte) (int, error) {
 	<-s.goOn
-	return s.Buffer.Write(b)
+	return s.text.Write(b)
 }
 
 // TestFeedNeverWaits: a terminal stopped by Ctrl-S costs lines, and holds nobody up.
@@ -200,10 +200,10 @@ func TestFeedNeverWaits(t *testing.T) {
 	}
 	close(out.goOn)
 	f.close()
-	if n := strings.Count(out.String(), "x\n"); n < feedWaiting || n > feedWaiting+1 {
+	if n := strings.Count(out.text.String(), "x\n"); n < feedWaiting || n > feedWaiting+1 {
 		t.Errorf("%d lines", n)
 	}
-	if !strings.Contains(out.String(), "lines lost") {
+	if !strings.Contains(out.text.String(), "lines lost") {
 		t.Error("the loss is not told")
 	}
 }

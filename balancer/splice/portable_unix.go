@@ -26,8 +26,12 @@ func awaitArrival(c *net.TCPConn) {
 
 // peek asks by poll, for a recv with MSG_PEEK takes a reset away: the read after it would find a clean end.
 func peek(fd int) bool {
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
-	return n > 0 || err != nil
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		if err != unix.EINTR { // which a signal of the scheduler's gives even where nothing is waited for
+			return n > 0 || err != nil
+		}
+	}
 }
 
 // look shows f a connection's descriptor, unless it is closed.

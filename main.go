@@ -62,8 +62,11 @@ func newApp() *cli.App {
 	cli.VersionFlag = &cli.BoolFlag{Name: "version", Usage: "as the command version"}
 	cli.VersionPrinter = func(*cli.Context) { fmt.Println(build()) }
 	return &cli.App{
-		Name:           "fairlead",
-		Usage:          "leads MySQL-protocol clients to healthy servers",
+		Name:  "fairlead",
+		Usage: "leads MySQL-protocol clients to healthy servers",
+		Description: "Try it without a configuration: fairlead demo\n\n" +
+			"Exit status: 0 when all is well, 1 when something failed while running (or a backend that was asked about is\n" +
+			"not fit), 2 for bad usage or a bad configuration, an address that can't be listened on among them.",
 		Version:        version,
 		Flags:          places(),
 		Action:         runCommand,
@@ -142,6 +145,9 @@ func runCommand(c *cli.Context) error {
 		return err
 	}
 	file, err := config.Load(configPath(c))
+	if errors.Is(err, os.ErrNotExist) && given(c, "config") == "" {
+		err = fmt.Errorf("%w (to look around without one: %s demo)", err, c.App.Name)
+	}
 	if err != nil {
 		return usage(err)
 	}

@@ -84,6 +84,7 @@ type balancerRig struct {
 	log     logged
 	records chan SessionRecord
 	begun   chan SessionRecord
+	changes chan Change
 	ended   int // records taken from the channel
 }
 
@@ -92,7 +93,8 @@ type balancerRig struct {
 func serve(t *testing.T, kind string, change func(*Config, *Options), backends ...string) *balancerRig {
 	t.Helper()
 	r := &balancerRig{t: t, metrics: metrics.New(metrics.BuildInfo{}), log: newLogged(),
-		records: make(chan SessionRecord, 100_000), begun: make(chan SessionRecord, 100_000)}
+		records: make(chan SessionRecord, 100_000), begun: make(chan SessionRecord, 100_000),
+		changes: make(chan Change, 10_000)}
 	config := Config{
 		Engine:    EngineConfig{Kind: kind, Loops: 2, Pipes: 8, PipeSize: 1 << 18},
 		Listeners: []ListenerConfig{{Name: "mysql", Bind: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}, Pool: "fe", LoginTimeout: hang, Backlog: 1024}},
@@ -102,7 +104,8 @@ func serve(t *testing.T, kind string, change func(*Config, *Options), backends .
 	for _, b := range backends {
 		config.Pools[0].Backends = append(config.Pools[0].Backends, BackendConfig{Address: b, Weight: 1})
 	}
-	options := Options{Log: slog.New(r.log), Metrics: r.metrics, SessionBegun: true, Sessions: func(s SessionRecord) {
+	changed := func(c Change) { r.changes <- c }
+	options := Options{Log: slog.New(r.log), Metrics: r.metrics, Changed: changed, SessionBegun: true, Sessions: func(s SessionRecord) {
 		if s.End == "" {
 			r.begun <- s
 		} else {

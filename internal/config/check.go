@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"fairlead/balancer"
@@ -12,6 +13,7 @@ import (
 // check compares what was read: each part may be right by itself, and the whole wrong.
 func (d *document) check(f *File) {
 	d.validate(f)
+	d.roles(f)
 	d.unused(f)
 	d.adminOverlaps(f)
 	d.suspicions(f)
@@ -98,12 +100,24 @@ func (d *document) suspicions(f *File) {
 // files checks the files that the configuration names.
 func (d *document) files(f *File) {
 	for i, p := range f.Balancer.Pools {
-		path, c := fmt.Sprintf("pool[%d].probe", i), f.Probes[p.Name]
-		d.probeFiles(path, c)
-		for key, name := range map[string]string{"password_file": c.PasswordFile, "http_password_file": c.HTTPPasswordFile} {
-			if name != "" && !d.isBlamed(path+"."+key) {
-				d.secret(path+"."+key, key, name)
-			}
+		health, seeds := f.Probes[p.Name], f.Discoveries[p.Name].Seeds
+		if seeds.TLS == health.TLS {
+			seeds.TLS = "" // told of in one place
+		}
+		if health.HTTP == "" && slices.ContainsFunc(p.Backends, func(b balancer.BackendConfig) bool { return b.HTTP != "" }) {
+			health.HTTP = "http://{host}/" // in place of theirs, so that the keys that go with it are no fault
+		}
+		d.filesOf(fmt.Sprintf("pool[%d].probe", i), health)
+		d.filesOf(fmt.Sprintf("pool[%d].discovery", i), seeds)
+	}
+}
+
+// filesOf checks the files of one table.
+func (d *document) filesOf(path string, c probe.Config) {
+	d.probeFiles(path, c)
+	for key, name := range map[string]string{"password_file": c.PasswordFile, "http_password_file": c.HTTPPasswordFile} {
+		if name != "" && !d.isBlamed(path+"."+key) {
+			d.secret(path+"."+key, key, name)
 		}
 	}
 }

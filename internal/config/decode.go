@@ -12,7 +12,7 @@ import (
 // decodeFile reads the whole file. Every section is read the same way whatever stands in others, so that one fault
 // hides no other.
 func decodeFile(d *document, top *section) *File {
-	f := &File{Name: d.name, Probes: map[string]probe.Config{}}
+	f := &File{Name: d.name, Probes: map[string]probe.Config{}, Discoveries: map[string]Discovery{}}
 	byDefault := Default()
 	f.Admin = decodeAdmin(top.table("admin"), byDefault.Admin, f)
 	f.Shutdown = decodeShutdown(top.table("shutdown"), byDefault.Shutdown)
@@ -23,8 +23,13 @@ func decodeFile(d *document, top *section) *File {
 	for _, s := range pools {
 		pool := decodePool(s, byDefault)
 		protocols[pool.Name] = pool.Protocol
+		health := decodeProbe(s.table("probe"), byDefault.Probe, pool)
+		pool.LearnsRoles = health.LeaderFromMetrics
+		if c := decodeDiscovery(s, byDefault.Discovery, &pool, health); c.Type != "" {
+			f.Discoveries[pool.Name] = c
+		}
+		f.Probes[pool.Name] = health
 		f.Balancer.Pools = append(f.Balancer.Pools, pool)
-		f.Probes[pool.Name] = decodeProbe(s.table("probe"), byDefault.Probe, pool)
 	}
 	for _, s := range listeners {
 		f.Balancer.Listeners = append(f.Balancer.Listeners, decodeListener(s, byDefault.Listener, protocols, f))
@@ -75,6 +80,8 @@ func decodeListener(s *section, c balancer.ListenerConfig, protocols map[string]
 	c.LoginTimeout = s.duration("login_timeout", c.LoginTimeout)
 	c.Keepalive = s.duration("keepalive", c.Keepalive)
 	c.MaxSessions = s.number("max_sessions", c.MaxSessions)
+	c.Roles = s.roles("roles")
+	c.RolesFallback = s.flag("roles_fallback", c.RolesFallback)
 	c.Backlog = s.number("backlog", c.Backlog)
 	if protocols[c.Pool] == balancer.TCP {
 		if s.has("login_timeout") {
@@ -124,6 +131,7 @@ func decodeBackend(s *section, c balancer.BackendConfig) balancer.BackendConfig 
 	c.Backup = s.flag("backup", c.Backup)
 	c.Role = s.text("role", c.Role)
 	c.Expand = s.flag("expand", c.Expand)
+	c.HTTP = s.url("http", c.HTTP)
 	return c
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,8 @@ pool = "p"
 login_timeout = "0s"
 keepalive = "2s"
 max_sessions = 7
+roles = ["observer", "follower"]
+roles_fallback = true
 backlog = 8
 [[listener]]
 name = "raw"
@@ -55,13 +58,15 @@ sessions_on_down = "keep"
 resolve_interval = "8s"
 source = "10.0.0.1"
 probe = { type = "mysql", interval = "9s", fast_interval = "1s", timeout = "2s", rise = 3, fall = 4, http = "http://{host}:8030/api/health", http_user = "u", http_password_file = "/h", bootstrap = true, leader_from_metrics = true, user = "m", password_file = "/p", query = "select 1", expect = "", tls = "skip-verify", source = "10.0.0.2" }
+discovery = { type = "starrocks", user = "d", password_file = "/d", tls = "true", interval = "11s", timeout = "12s", minimum = 2 }
 backend = [
-  { address = "fe1:9030", name = "one", weight = 2, max_sessions = 11, backup = true, role = "leader", expand = true },
+  { address = "fe1:9030", name = "one", weight = 2, max_sessions = 11, backup = true, role = "leader", expand = true, http = "http://{host}:8031/" },
   { address = "fe2:9030", weight = 0 },
 ]
 [[pool]]
 name = "raw"
 protocol = "tcp"
+discovery = { type = "dns", name = "names:1", interval = "13s", minimum = 3 }
 [[pool.backend]]
 address = "10.0.0.9:1"
 `
@@ -82,19 +87,38 @@ func TestEveryKeyArrives(t *testing.T) {
 		want string
 	}{
 		{"admin", f.Admin, "{Listen:[127.0.0.1:1 127.0.0.1:2] Socket:/tmp/s}"},
-		{"shutdown", f.Shutdown, "{Grace:1s Drain:0s}"},
-		{"log", f.Log, "{Level:DEBUG Format:json Sessions:false}"},
-		{"engine", f.Balancer.Engine, "{Kind:goroutines Loops:3 Pipes:0 PipeSize:4096}"},
-		{"listener", f.Balancer.Listeners[0], "{Name:l Bind:[127.0.0.1:3 [::1]:3] Pool:p LoginTimeout:0s Keepalive:2s MaxSessions:7 Backlog:8}"},
-		{"raw listener", f.Balancer.Listeners[1], "{Name:raw Bind:[127.0.0.1:4] Pool:raw LoginTimeout:0s Keepalive:1m0s MaxSessions:0 Backlog:4096}"},
-		{"pool", f.Balancer.Pools[0], "{Name:p Protocol:mysql Policy:source-hash ConnectTimeout:1s GreetingTimeout:2s SetupTimeout:30s IdleTimeout:4s Linger:5s Keepalive:6s MaxSessions:9 Queue:10 QueueTimeout:7s SlowStart:0s SessionsOnDown:keep ResolveInterval:8s Source:10.0.0.1 Backends:[{Address:fe1:9030 Name:one Weight:2 MaxSessions:11 Backup:true Role:leader Expand:true} {Address:fe2:9030 Name: Weight:0 MaxSessions:0 Backup:false Role: Expand:false}]}"},
-		{"probe", probe, "{Type:mysql Interval:9s FastInterval:1s Timeout:2s Rise:3 Fall:4 HTTP:http://{host}:8030/api/health HTTPUser:u HTTPPasswordFile:/h Bootstrap:true LeaderFromMetrics:true User:m PasswordFile:/p Query:select 1 Expect:<nil> TLS:skip-verify Source:10.0.0.2}"},
+		{"shutdown", f.Shutdown, "{Grace:1s}"},
+		{"log", f.Log, "{Level:DEBUG Format:json}"},
+		{"engine", f.Balancer.Engine, "{Kind:goroutines Loops:3 PipeSize:4096}"},
+		{"listener", f.Balancer.Listeners[0], "{Name:l Bind:[127.0.0.1:3 [::1]:3] Pool:p Keepalive:2s MaxSessions:7 Roles:[observer follower] RolesFallback:true Backlog:8}"},
+		{"raw listener", f.Balancer.Listeners[1], "{Name:raw Bind:[127.0.0.1:4] Pool:raw Keepalive:1m0s Backlog:4096}"},
+		{"pool", f.Balancer.Pools[0], "{Name:p Protocol:mysql Policy:source-hash ConnectTimeout:1s GreetingTimeout:2s SetupTimeout:30s IdleTimeout:4s Linger:5s Keepalive:6s MaxSessions:9 Queue:10 QueueTimeout:7s SessionsOnDown:keep ResolveInterval:8s Source:10.0.0.1 Minimum:2 LearnsRoles:true Backends:[{Address:fe1:9030 Name:one Weight:2 MaxSessions:11 Backup:true Role:leader Expand:true HTTP:http://{host}:8031/} {Address:fe2:9030}]}"},
+		{"probe", probe, "{Type:mysql Interval:9s FastInterval:1s Timeout:2s Rise:3 Fall:4 HTTP:http://{host}:8030/api/health HTTPUser:u HTTPPasswordFile:/h Bootstrap:true LeaderFromMetrics:true User:m PasswordFile:/p Query:select 1 TLS:skip-verify Source:10.0.0.2}"},
+		{"discovery", f.Discoveries["p"].Type, "starrocks"},
+		{"seeds", f.Discoveries["p"].Seeds, "{Interval:11s Timeout:12s User:d PasswordFile:/d TLS:true Source:10.0.0.2}"},
+		{"raw discovery", f.Discoveries["raw"].Type + " " + f.Discoveries["raw"].Name, "dns names:1"},
+		{"raw minimum", f.Balancer.Pools[1].Minimum, "3"},
+		{"raw resolve_interval", f.Balancer.Pools[1].ResolveInterval, "13s"},
+		{"raw backends", f.Balancer.Pools[1].Backends, "[{Address:10.0.0.9:1 Weight:1} {Address:names:1 Weight:1 Expand:true}]"},
 		{"raw probe", f.Probes["raw"].Type, "tcp"},
 	} {
-		if got := fmt.Sprintf("%+v", c.got); got != c.want {
+		if got := set(c.got); got != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", c.what, got, c.want)
 		}
 	}
+}
+
+// zeroField is a field of a struct, as %+v prints it, that is not set.
+var zeroField = regexp.MustCompile(` ?\b\w+:(?:0|0s|false|\[\]|<nil>|)([ }])`)
+
+// set prints what is set in a value: fields that a file says nothing of don't matter.
+func set(v any) string {
+	text := fmt.Sprintf("%+v", v)
+	for was := ""; was != text; {
+		was, text = text, zeroField.ReplaceAllString(text, "$1")
+	}
+	text = strings.Join(strings.Fields(text), " ")
+	return strings.NewReplacer("{ ", "{", " }", "}").Replace(text)
 }
 
 // TestSmallIntervals: a short interval alone shortens fast_interval's default too.

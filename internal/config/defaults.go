@@ -19,6 +19,8 @@ type Defaults struct {
 	Pool     balancer.PoolConfig
 	Backend  balancer.BackendConfig
 	Probe    probe.Config
+	// Discovery has no type: a pool's members are those that are configured.
+	Discovery Discovery
 }
 
 // Default returns the defaults.
@@ -68,5 +70,6 @@ func Default() Defaults {
 			Rise:         probe.DefaultRise,
 			Fall:         probe.DefaultFall,
 		},
+		Discovery: Discovery{Seeds: probe.Config{Interval: probe.DefaultDiscoveryInterval, Timeout: probe.DefaultDiscoveryTimeout}},
 	}
 }

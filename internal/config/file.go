@@ -26,6 +26,8 @@ type File struct {
 	Balancer balancer.Config
 	// Probes holds how each pool's backends are probed, by the pool's name.
 	Probes map[string]probe.Config
+	// Discoveries holds how the members of pools are found, by the pool's name; pools without discovery are not in it.
+	Discoveries map[string]Discovery
 	// Warnings tells what is allowed but probably not meant, in the order of the lines.
 	Warnings []Problem
 

@@ -22,7 +22,7 @@ func decodeProbe(s *section, c probe.Config, pool balancer.PoolConfig) probe.Con
 	c.Timeout = s.duration("timeout", c.Timeout)
 	c.Rise = s.number("rise", c.Rise)
 	c.Fall = s.number("fall", c.Fall)
-	c.HTTP = s.text("http", c.HTTP)
+	c.HTTP = s.url("http", c.HTTP)
 	c.HTTPUser = s.text("http_user", c.HTTPUser)
 	c.HTTPPasswordFile = s.file("http_password_file")
 	c.Bootstrap = s.flag("bootstrap", c.Bootstrap)
@@ -41,7 +41,7 @@ func decodeProbe(s *section, c probe.Config, pool balancer.PoolConfig) probe.Con
 	}
 	c.FastInterval = fast
 	s.probeRanges(c)
-	s.probeHTTP(c)
+	s.probeHTTP(c, pool.Backends)
 	s.probeLogin(c)
 	return c
 }
@@ -61,12 +61,13 @@ func (s *section) probeRanges(c probe.Config) {
 	}
 }
 
-// probeHTTP checks what belongs to the probe over HTTP.
-func (s *section) probeHTTP(c probe.Config) {
-	if c.HTTP == "" {
-		if c.Type == probe.TypeHTTP {
-			s.problem("http", `type "http" needs a URL to ask for`, `add http = "http://{host}:8030/api/health"`)
-		}
+// probeHTTP checks what belongs to the probe over HTTP. Backends may have URLs of their own.
+func (s *section) probeHTTP(c probe.Config, backends []balancer.BackendConfig) {
+	without := func(b balancer.BackendConfig) bool { return b.HTTP == "" }
+	if c.HTTP == "" && c.Type == probe.TypeHTTP && (len(backends) == 0 || slices.ContainsFunc(backends, without)) {
+		s.problem("http", `type "http" needs a URL to ask for`, `add http = "http://{host}:8030/api/health"`)
+	}
+	if c.HTTP == "" && !slices.ContainsFunc(backends, func(b balancer.BackendConfig) bool { return !without(b) }) {
 		for _, key := range []string{"http_user", "http_password_file", "bootstrap", "leader_from_metrics"} {
 			if v := s.values[key]; v != nil && v != "" && v != false {
 				s.problem(key, key+" has no meaning without http", `add http = "http://{host}:8030/api/health"`)
@@ -74,12 +75,21 @@ func (s *section) probeHTTP(c probe.Config) {
 		}
 		return
 	}
-	if wrong := checkURL(c.HTTP); wrong.message != "" {
-		s.problem("http", wrong.message, wrong.suggestion)
-	}
 	if c.HTTPPasswordFile != "" && c.HTTPUser == "" {
 		s.problem("http_password_file", "http_password_file needs http_user", `add http_user = "…"`)
 	}
+}
+
+// url reads the URL of a probe; empty means none.
+func (s *section) url(key, byDefault string) string {
+	text := s.text(key, byDefault)
+	if text == "" {
+		return ""
+	}
+	if wrong := checkURL(text); wrong.message != "" {
+		s.problem(key, wrong.message, wrong.suggestion)
+	}
+	return text
 }
 
 // checkURL checks the URL of a probe, in which {host} stands for the backend's host.

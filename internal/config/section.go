@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -81,13 +82,11 @@ func quotedNumber(v any) string {
 	return `write such as "text"`
 }
 
-// choice reads a string that is one of several words.
+// choice reads a string that is one of several words, or as byDefault.
 func (s *section) choice(key, byDefault string, known ...string) string {
 	text := s.text(key, byDefault)
-	for _, k := range known {
-		if text == k {
-			return text
-		}
+	if text == byDefault || slices.Contains(known, text) {
+		return text
 	}
 	suggestion := "known: " + strings.Join(known, ", ")
 	if near := spelling.Nearest(text, known); near != "" {

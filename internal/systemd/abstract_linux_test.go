@@ -1,0 +1,3 @@
+package systemd
+
+const abstractSockets = true

@@ -44,6 +44,7 @@ func decodeAdmin(s *section, c Admin, f *File) Admin {
 	if len(c.Socket) > 107 {
 		s.problem("socket", fmt.Sprintf("the path of socket has %d bytes, at most 107 are allowed", len(c.Socket)), "")
 	}
+	c.ReadinessFile = s.doc.resolve(s.text("readiness_file", c.ReadinessFile))
 	return c
 }
 

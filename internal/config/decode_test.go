@@ -14,6 +14,7 @@ const everything = `
 [admin]
 listen = ["127.0.0.1:1", "127.0.0.1:2"]
 socket = "/tmp/s"
+readiness_file = "/tmp/r"
 [shutdown]
 grace = "1s"
 drain = "0s"
@@ -86,7 +87,7 @@ func TestEveryKeyArrives(t *testing.T) {
 		got  any
 		want string
 	}{
-		{"admin", f.Admin, "{Listen:[127.0.0.1:1 127.0.0.1:2] Socket:/tmp/s}"},
+		{"admin", f.Admin, "{Listen:[127.0.0.1:1 127.0.0.1:2] Socket:/tmp/s ReadinessFile:/tmp/r}"},
 		{"shutdown", f.Shutdown, "{Grace:1s}"},
 		{"log", f.Log, "{Level:DEBUG Format:json}"},
 		{"engine", f.Balancer.Engine, "{Kind:goroutines Loops:3 PipeSize:4096}"},

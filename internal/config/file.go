@@ -40,6 +40,8 @@ type Admin struct {
 	Listen []netip.AddrPort
 	// Socket is the path of the control socket; empty means none.
 	Socket string
+	// ReadinessFile is the path of a file that tells keepalived whether clients should be sent here; empty means none.
+	ReadinessFile string
 }
 
 // Shutdown bounds the steps of an orderly end.

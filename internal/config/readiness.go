@@ -1,0 +1,53 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// readinessFile finds out whether a readiness file could be written. It does not try: the file may be that of a fairlead
+// that is running.
+func (d *document) readinessFile(name string) {
+	const path = "admin.readiness_file"
+	if name == "" || d.isBlamed(path) {
+		return
+	}
+	if err := writable(name); err != nil {
+		d.problem(path, "readiness_file: "+err.Error(), "name a file that fairlead may write, in a directory that is there")
+	}
+}
+
+// writable tells why a file can't be written, or made where there is none.
+func writable(name string) error {
+	info, err := os.Stat(name)
+	if err == nil {
+		if !info.Mode().IsRegular() {
+			return fmt.Errorf("%s is no ordinary file", name)
+		}
+		return access(name)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	dir := filepath.Dir(name)
+	if info, err = os.Stat(dir); err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is no directory", dir)
+	}
+	return access(dir)
+}
+
+// access tells why this process can't write to what is there.
+func access(name string) error {
+	if err := unix.Faccessat(unix.AT_FDCWD, name, unix.W_OK, unix.AT_EACCESS); err != nil {
+		return &fs.PathError{Op: "write", Path: name, Err: err}
+	}
+	return nil
+}

@@ -102,7 +102,7 @@ func (l *loop) carry(s *session, k int) End {
 			l.postpone(s, h)
 			return Unfinished
 		}
-		n, errno := l.take(h)
+		n, errno := l.take(h, budget)
 		switch {
 		case errno == unix.EAGAIN:
 			h.readable, h.bulk = false, false
@@ -150,12 +150,12 @@ func (l *loop) flush(s *session, h *half) syscall.Errno {
 }
 
 // take reads from src, into a pipe when there is much, else into a buffer. n is 0 at the end.
-func (l *loop) take(h *half) (n int, errno syscall.Errno) {
+func (l *loop) take(h *half, budget int) (n int, errno syscall.Errno) {
 	if h.pipe == nil && h.bulk {
 		h.pipe = l.pipes.borrow(l.now)
 	}
 	if h.pipe != nil && l.pipes.most > 0 {
-		n, errno = splice(h.src, h.pipe.write, l.pipes.size)
+		n, errno = splice(h.src, h.pipe.write, min(budget, l.pipes.size))
 		if errno == 0 {
 			h.pipe.held = n
 		}

@@ -17,7 +17,9 @@ type Listener struct {
 	balancer *Balancer
 	config   ListenerConfig
 	pool     *Pool
-	tiers    tiers // the roles of backends that it leads to
+	tiers    tiers  // the roles of backends that it leads to
+	routes   routes // nil without any
+	logins   logins // those of each user and database
 	metrics  *metrics.Listener
 	sessions atomic.Int64
 

@@ -78,6 +78,9 @@ func (s *session) logIn(server splice.Conn, greeting []byte, joint *splice.Joint
 	if err != nil {
 		return s.loginFailed(err)
 	}
+	if s.moving != nil {
+		return s.moveLogin(server, greeting, deadline, joint)
+	}
 	if tls {
 		// What follows can't be read.
 		joint.Proof, joint.Turns = deadline, loginTurns
@@ -97,15 +100,17 @@ func (s *session) logIn(server splice.Conn, greeting []byte, joint *splice.Joint
 // server's flight, the client's with the login in it, the server's verdict).
 const loginTurns = 4
 
-// passLogin reads the client's first packet, notes who it is, and passes it on. early tells that the client did not wait
+// passLogin reads the client's first packet, notes who it is, and passes it on, unless s.moving says that it belongs
+// elsewhere. early tells that the client did not wait
 // for an answer to it before it went on.
 func (s *session) passLogin(server splice.Conn, deadline time.Time) (tls, early bool, err error) {
 	fixed := packetBuffers.Get().(*[packetBuffer]byte)
 	defer packetBuffers.Put(fixed)
 	buffer, got := fixed[:], 0
-	for {
+	for spoken := false; ; {
 		from, n, err := s.task.ReadEither(server, buffer[got:], deadline)
 		if from == server {
+			spoken = true
 			// Maybe it is shutting down, and says so.
 			if err = s.passToClient(buffer[got:got+n], err, deadline); err != nil {
 				return false, false, err
@@ -135,6 +140,14 @@ func (s *session) passLogin(server splice.Conn, deadline time.Time) (tls, early 
 			return false, false, s.strange(buffer[:got], h)
 		}
 		s.login.user, s.login.database, s.login.program = newWord(login.User), newWord(login.Database), newWord(login.Program())
+		if err := s.countLogin(login.SSLRequest); err != nil {
+			return false, false, err
+		}
+		if s.routed && !spoken {
+			if s.divert(login, buffer[:got], got > whole); s.moving != nil {
+				return false, false, nil
+			}
+		}
 		return login.SSLRequest, got > whole, s.passToServer(server, buffer[:got], deadline)
 	}
 }
@@ -266,15 +279,19 @@ func (s *session) strange(first []byte, h mysqlwire.Header) error {
 func (s *session) loginFailed(err error) bool {
 	var foreign *foreignError
 	var server *serverError
+	var many *limitError
 	switch {
+	case errors.As(err, &many):
+		s.farewell(many.answer, repliesFrom)
+		s.turnAway(many.reason)
 	case errors.As(err, &foreign):
-		s.farewell(badHandshake, 2)
+		s.farewell(badHandshake, repliesFrom)
 		s.turnAway(foreign.reason)
 	case errors.Is(err, splice.ErrTimeout):
 		s.turnAway("login_timeout")
 	case errors.Is(err, splice.ErrCut):
 		s.task.Client().Abort()
-		s.conclude(splice.Drained.String())
+		s.conclude(s.cut().String())
 	case errors.Is(err, splice.ErrClientGone):
 		s.conclude(splice.ClientClosed.String())
 	case errors.As(err, &server):

@@ -16,12 +16,15 @@ func (s *session) refuse(err error) {
 	case errors.Is(err, splice.ErrClientGone):
 		s.conclude("client_gone")
 	case errors.Is(err, splice.ErrCut):
-		s.farewell(&mysqlwire.ServerError{Code: 1053, State: "08S01", Message: "fairlead: shutdown in progress"}, 0)
-		s.conclude(splice.Drained.String())
+		end := s.cut()
+		s.farewell(cutErrors[end], s.next())
+		s.conclude(end.String())
 	case errors.Is(err, errQueueTimeout):
 		s.noPlace("no place came free within "+s.config.QueueTimeout.String(), "queue_timeout")
 	case errors.Is(err, ErrFull):
 		s.noPlace("every backend is at its max_sessions", "full")
+	case errors.Is(err, errDialect):
+		s.noPlace("no backend speaks what the client has begun with another pool", "dialect")
 	case errors.As(err, &failed):
 		s.noPlace("no backend is available ("+failed.text+")", "no_backend")
 	default:
@@ -29,9 +32,31 @@ func (s *session) refuse(err error) {
 	}
 }
 
+// cutErrors tell clients why their set-up was cut.
+var cutErrors = map[splice.End]*mysqlwire.ServerError{
+	splice.Drained: {Code: 1053, State: "08S01", Message: "fairlead: shutdown in progress"},
+	splice.Killed:  {Code: 1317, State: "70100", Message: "fairlead: the session was killed"},
+}
+
+// cut is how a session ends that was cut while it was set up.
+func (s *session) cut() splice.End {
+	if s.killed.Load() {
+		return splice.Killed
+	}
+	return splice.Drained
+}
+
+// next is the sequence number of the next packet to a client that has no backend.
+func (s *session) next() byte {
+	if s.moving != nil {
+		return repliesFrom
+	}
+	return 0
+}
+
 func (s *session) noPlace(why, reason string) {
 	s.farewell(&mysqlwire.ServerError{Code: 1040, State: "08004",
-		Message: fmt.Sprintf("fairlead: pool %q: %s", s.pool.name, why)}, 0)
+		Message: fmt.Sprintf("fairlead: pool %q: %s", s.pool.name, why)}, s.next())
 	s.turnAway(reason)
 }
 

@@ -28,11 +28,15 @@ type session struct {
 	connect  time.Duration // of the connect that led to the greeting
 	greeting time.Duration // from that connect to the greeting
 	login    identity
+	moving   *move // its login, while that is moved to another pool
 
 	toServer, toClient atomic.Uint64
 	active             atomic.Int64 // unix nanoseconds of the last report of bytes
 	begun              atomic.Bool  // logged in, about to be joined: from now on login may be read by others
 	denied             bool         // the server has said no to the login
+	routed             bool         // its login decides which pool it goes to
+	counted            bool         // among its user's and its database's sessions
+	killed             atomic.Bool  // by a person
 	over               bool         // concluded
 }
 
@@ -74,13 +78,15 @@ func (s *session) run() {
 		s.turnAway(reason)
 		return
 	}
+	if s.listener.routes != nil && s.pool == s.listener.pool {
+		s.routeBySource()
+	}
 	server, greeting, err := s.lead()
 	if err != nil {
 		s.refuse(err)
 		return
 	}
-	joint := splice.Joint{Server: server, Owner: s, Idle: s.config.IdleTimeout, Linger: s.config.Linger,
-		Keepalive: &s.config.keepalive}
+	joint := s.joint(server)
 	if s.config.Protocol == MySQL && !s.logIn(server, greeting, &joint) {
 		return
 	}
@@ -88,11 +94,19 @@ func (s *session) run() {
 	s.task.Join(joint)
 }
 
+// joint is how the client is joined with a backend of the session's pool.
+func (s *session) joint(server splice.Conn) splice.Joint {
+	return splice.Joint{Server: server, Owner: s, Idle: s.config.IdleTimeout, Linger: s.config.Linger, Keepalive: &s.config.keepalive}
+}
+
 // lead finds a backend that greets; for a tcp pool, one that connects. Until then the client has not seen a byte, so
 // that every failure can be made good by the next backend.
 func (s *session) lead() (splice.Conn, []byte, error) {
 	var tried []*Backend
-	deadline := s.started.Add(s.config.SetupTimeout)
+	deadline := s.sought().Add(s.config.SetupTimeout)
+	if m := s.moving; m != nil && !m.deadline.IsZero() && m.deadline.Before(deadline) {
+		deadline = m.deadline
+	}
 	for failed := (*setupError)(nil); ; {
 		if err := s.acquire(tried, deadline); err != nil {
 			if failed != nil && errors.Is(err, ErrNoBackend) {
@@ -124,14 +138,26 @@ func (s *session) lead() (splice.Conn, []byte, error) {
 	}
 }
 
+// sought is when the session began to look for the backend that it does not have yet.
+func (s *session) sought() time.Time {
+	if s.moving != nil {
+		return s.moving.began
+	}
+	return s.started
+}
+
 // acquire takes a lease; where every backend is at its cap it waits for one in the pool's queue.
 func (s *session) acquire(tried []*Backend, deadline time.Time) error {
-	request := Request{Source: s.client.Addr(), Tried: tried, tiers: s.listener.tiers, holder: s}
+	request := Request{Source: s.client.Addr(), Tried: tried, holder: s}
+	if s.pool == s.listener.pool {
+		request.tiers = s.listener.tiers
+	}
 	lease, ticket, err := s.pool.enqueue(request, s.task)
 	if ticket == nil {
 		s.lease = lease
 		return err
 	}
+	s.moving.leave() // who waits for a place must not hold one that others wait for
 	if timeout := time.Now().Add(s.config.QueueTimeout); timeout.Before(deadline) {
 		deadline = timeout
 	}
@@ -204,6 +230,12 @@ func (s *session) try(address netip.AddrPort, deadline time.Time) (splice.Conn, 
 	s.greeting = greeted.Sub(connected)
 	b.metrics.Greeting.Observe(s.greeting.Seconds())
 	b.Pool.succeeded(b, greeted)
+	if s.moving != nil {
+		if greeting, err = s.replay(server, greeting, deadline); err != nil {
+			server.Close()
+			return nil, nil, err
+		}
+	}
 	return server, greeting, nil
 }
 
@@ -217,7 +249,7 @@ func (s *session) step(now time.Time, due time.Duration, deadline time.Time) ste
 	if until := now.Add(due); until.Before(deadline) {
 		return step{begun: now, until: until}
 	}
-	return step{begun: now, until: deadline, squeezed: now.Sub(s.started) > s.config.SetupTimeout/2}
+	return step{begun: now, until: deadline, squeezed: s.moving != nil || now.Sub(s.started) > s.config.SetupTimeout/2}
 }
 
 // overdue is the failure of a step that ran out of time.
@@ -265,6 +297,10 @@ func (s *session) conclude(end string) {
 		backend = s.lease.Backend.metrics
 		backend.Session.Observe(over.Sub(s.started).Seconds())
 		s.lease.Release()
+	}
+	s.moving.leave()
+	if s.counted {
+		s.listener.logins.leave(s.login)
 	}
 	backend.Ended(s.listener.name, end)
 	s.listener.balancer.sessionEnded(s, over, end)

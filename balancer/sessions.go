@@ -45,8 +45,9 @@ func (b *Balancer) LiveSessions() []LiveSession {
 			}
 		}
 	}
-	slices.SortFunc(all, func(x, y LiveSession) int { return cmp.Compare(x.ID, y.ID) })
-	return all
+	slices.SortStableFunc(all, func(x, y LiveSession) int { return cmp.Compare(x.ID, y.ID) })
+	// A login that is being moved has two places for a moment.
+	return slices.CompactFunc(all, func(x, y LiveSession) bool { return x.ID == y.ID })
 }
 
 // holders finds the sessions that hold a backend's leases. It gives the pool's lock away after each bounded number of
@@ -88,7 +89,7 @@ func (list *leaseList) moveBehind(l, place *Lease) {
 
 // live tells what may be told of a session while it runs.
 func (s *session) live(b *Backend, now time.Time) LiveSession {
-	l := LiveSession{ID: s.id, Client: s.client, Listener: s.listener.name, Pool: s.pool.name, Backend: b.Name,
+	l := LiveSession{ID: s.id, Client: s.client, Listener: s.listener.name, Pool: b.Pool.name, Backend: b.Name,
 		ToServer: s.toServer.Load(), ToClient: s.toClient.Load(), Started: s.started, Age: max(0, now.Sub(s.started))}
 	l.Idle = l.Age
 	if active := s.active.Load(); active != 0 {

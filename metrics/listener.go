@@ -8,6 +8,8 @@ type Listener struct {
 	removed bool // guarded by Metrics.mu
 	accepts prometheus.Counter
 	rejects bound // reason
+	moved   prometheus.Counter
+	unmoved bound // reason
 }
 
 // Listener returns the handle of a listener; the same one for the same name until the listener is
@@ -21,6 +23,8 @@ func (m *Metrics) Listener(name string) *Listener {
 	}
 	l := &Listener{metrics: m, accepts: m.accepts.WithLabelValues(name)}
 	l.rejects.init(m.rejects, prometheus.Labels{"listener": name}, 1)
+	l.moved = m.moved.WithLabelValues(name)
+	l.unmoved.init(m.unmoved, prometheus.Labels{"listener": name}, 1)
 	m.mu.listeners[name] = l
 	return l
 }
@@ -29,9 +33,18 @@ func (m *Metrics) Listener(name string) *Listener {
 func (l *Listener) Accepts() { l.accepts.Inc() }
 
 // Reject counts a connection turned away. The reason is one of a closed set.
-func (l *Listener) Reject(reason string) {
+func (l *Listener) Reject(reason string) { l.count(&l.rejects, reason) }
+
+// LoginMoved counts a login that was moved to the pool of a route, and answered there.
+func (l *Listener) LoginMoved() { l.moved.Inc() }
+
+// LoginNotMoved counts a login that stayed with the pool that greeted, although a route may or does lead elsewhere. The
+// reason is one of a closed set.
+func (l *Listener) LoginNotMoved(reason string) { l.count(&l.unmoved, reason) }
+
+func (l *Listener) count(counters *bound, reason string) {
 	key := boundKey{reason}
-	if counter := l.rejects.get(key); counter != nil {
+	if counter := counters.get(key); counter != nil {
 		counter.Inc()
 		return
 	}
@@ -40,7 +53,7 @@ func (l *Listener) Reject(reason string) {
 	if l.removed {
 		return
 	}
-	l.rejects.bind(key).Inc()
+	counters.bind(key).Inc()
 }
 
 // RemoveListener removes all series of a listener, also those of its sessions. Handles that are still
@@ -61,5 +74,7 @@ func (m *Metrics) RemoveListener(name string) {
 	series := prometheus.Labels{"listener": name}
 	m.accepts.DeletePartialMatch(series)
 	m.rejects.DeletePartialMatch(series)
+	m.moved.DeletePartialMatch(series)
+	m.unmoved.DeletePartialMatch(series)
 	m.sessions.DeletePartialMatch(series)
 }

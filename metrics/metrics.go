@@ -47,6 +47,8 @@ type Metrics struct {
 
 	accepts     *prometheus.CounterVec   // listener
 	rejects     *prometheus.CounterVec   // listener, reason
+	moved       *prometheus.CounterVec   // listener
+	unmoved     *prometheus.CounterVec   // listener, reason
 	sessions    *prometheus.CounterVec   // listener, pool, backend, end
 	bytes       *prometheus.CounterVec   // pool, backend, direction
 	connect     *prometheus.HistogramVec // pool, backend; so are the next three
@@ -84,6 +86,9 @@ func (m *Metrics) register(build BuildInfo) {
 	m.accepts = m.counter("listener_accepts_total", "Connections accepted from clients.", "listener")
 	m.rejects = m.counter("listener_rejects_total",
 		"Connections turned away before they reached a backend, by reason.", "listener", "reason")
+	m.moved = m.counter("logins_moved_total", "Logins moved to the pool that a route names.", "listener")
+	m.unmoved = m.counter("logins_not_moved_total",
+		"Logins that stayed with the pool that greeted, where a route might lead elsewhere, by reason.", "listener", "reason")
 	m.sessions = m.counter("sessions_total",
 		"Sessions that have ended, by how they ended; backend is empty when none was reached.",
 		"listener", "pool", "backend", "end")

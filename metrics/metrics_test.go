@@ -18,6 +18,8 @@ import (
 var contract = map[string][]string{
 	"fairlead_listener_accepts_total":    {"listener"},
 	"fairlead_listener_rejects_total":    {"listener", "reason"},
+	"fairlead_logins_moved_total":        {"listener"},
+	"fairlead_logins_not_moved_total":    {"listener", "reason"},
 	"fairlead_backend_state":             {"backend", "pool", "state"},
 	"fairlead_backend_sessions":          {"backend", "pool"},
 	"fairlead_backend_transitions_total": {"backend", "from", "pool", "to"},
@@ -42,6 +44,8 @@ func everything() *Metrics {
 	l := m.Listener("l")
 	l.Accepts()
 	l.Reject("cap")
+	l.LoginMoved()
+	l.LoginNotMoved("tls")
 	use(m.Backend("p", "b"))
 	m.Reload(ReloadSuccess)
 	found := m.Discovery("d")

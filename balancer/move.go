@@ -1,0 +1,211 @@
+package balancer
+
+import (
+	"errors"
+	"syscall"
+	"time"
+
+	"fairlead/balancer/splice"
+	"fairlead/internal/mysqlwire"
+)
+
+// A client has to be greeted before it says who it is, and which pool is its own may depend on that. Where another pool
+// greeted, the login is moved: it is replayed to a server of the right pool under a plugin name that no server knows.
+// That server then asks the client for its password with a scramble of its own (AuthSwitchRequest), and what both say is
+// relayed until the verdict. No password is kept, or seen.
+
+// move is a login on its way from the pool that greeted to the one that a route names.
+type move struct {
+	login    mysqlwire.Login
+	packet   []byte // the login as it came, header included
+	pool     *Pool  // where it goes
+	began    time.Time
+	deadline time.Time // login_timeout's; zero without one
+
+	first mysqlwire.Greeting // what the client has seen
+	from  placement
+}
+
+// placement is what a session has of a backend that has greeted.
+type placement struct {
+	server            splice.Conn // nil once it was given up
+	pool              *Pool
+	config            *settings
+	lease             *Lease
+	connectionID      uint32
+	connect, greeting time.Duration
+}
+
+// errDialect is a server that can't go on with what the client has begun with another one.
+var errDialect = errors.New("balancer: the servers have too little in common")
+
+// repliesFrom is the sequence number of what answers a login.
+const repliesFrom = 2
+
+// routeBySource chooses the pool, as far as the client's address tells.
+func (s *session) routeBySource() {
+	decided, login := s.listener.routes.bySource(s.client.Addr())
+	s.routed = login
+	if decided >= 0 {
+		s.pool = s.listener.routes[decided].pool
+		s.config = s.pool.config.Load()
+		s.task.WatchClient(s.config.Protocol == MySQL)
+	}
+}
+
+// divert decides about a login that has been read; early tells that the client has sent more than that. If
+// the login has to go elsewhere, s.moving says where.
+func (s *session) divert(login mysqlwire.Login, packet []byte, early bool) {
+	if login.SSLRequest {
+		s.listener.metrics.LoginNotMoved("tls")
+		return
+	}
+	i := s.listener.routes.byLogin(s.client.Addr(), &login)
+	if i < 0 || s.listener.routes[i].pool == s.pool {
+		return
+	}
+	if early { // it has answered what nobody has asked yet
+		s.listener.metrics.LoginNotMoved("early")
+		return
+	}
+	s.moving = &move{login: login, packet: append([]byte(nil), packet...), pool: s.listener.routes[i].pool}
+}
+
+// moveLogin carries a login that was read, and that another pool has to answer, to its verdict. greeting is
+// what the client has answered to. It returns false when the session is over, which it has then concluded.
+func (s *session) moveLogin(server splice.Conn, greeting []byte, deadline time.Time, joint *splice.Joint) bool {
+	m := s.moving
+	h, _ := mysqlwire.ParseHeader(greeting)
+	m.first, _ = mysqlwire.ParseGreeting(greeting[mysqlwire.HeaderLen : mysqlwire.HeaderLen+h.Length]) // awaitGreeting has read it
+	if !movable(&m.login, m.first) {
+		return s.stay(server, "no_plugin_auth", deadline, joint)
+	}
+	m.began, m.deadline = time.Now(), deadline
+	m.from = placement{server: server, pool: s.pool, config: s.config, lease: s.lease,
+		connectionID: s.login.connectionID, connect: s.connect, greeting: s.greeting}
+	s.pool, s.config, s.lease = m.pool, m.pool.config.Load(), nil
+	next, answer, err := s.lead()
+	if errors.Is(err, errDialect) && m.from.server != nil {
+		s.pool, s.config, s.lease = m.from.pool, m.from.config, m.from.lease
+		s.login.connectionID, s.connect, s.greeting = m.from.connectionID, m.from.connect, m.from.greeting
+		m.from.lease = nil
+		return s.stay(server, "capabilities", deadline, joint)
+	}
+	m.leave()
+	if err != nil {
+		s.refuse(err)
+		return false
+	}
+	s.moving = nil
+	s.listener.metrics.LoginMoved()
+	*joint = s.joint(next)
+	joint.Settled, err = s.relayVerdict(next, answer, deadline)
+	return err == nil || s.loginFailed(err)
+}
+
+// stay goes on with a login where it is.
+func (s *session) stay(server splice.Conn, why string, deadline time.Time, joint *splice.Joint) bool {
+	packet := s.moving.packet
+	s.moving = nil
+	s.listener.metrics.LoginNotMoved(why)
+	err := s.passToServer(server, packet, deadline)
+	if err == nil {
+		joint.Settled, err = s.passVerdict(server, deadline, false)
+	}
+	return err == nil || s.loginFailed(err)
+}
+
+// leave gives up the place that a login is moved from: an orderly close, and the lease. It can be repeated, and a nil
+// move has no place.
+func (m *move) leave() {
+	if m == nil {
+		return
+	}
+	if m.from.server != nil {
+		m.from.server.Close()
+	}
+	m.from.lease.Release()
+	m.from.server, m.from.lease = nil, nil
+}
+
+// replay sends the login to a server that has greeted, and returns how it answers: its first packet, or the
+// beginning of a long one. Until then the client has not heard of that server, and every failure can be made good by the
+// next one. Errors: *setupError, errDialect, splice.ErrClientGone, splice.ErrCut.
+func (s *session) replay(server splice.Conn, greeting []byte, deadline time.Time) ([]byte, error) {
+	h, _ := mysqlwire.ParseHeader(greeting)
+	whole := mysqlwire.HeaderLen + h.Length
+	next, err := mysqlwire.ParseGreeting(greeting[mysqlwire.HeaderLen:whole])
+	if err != nil {
+		return nil, errDialect // can't be: awaitGreeting has read it
+	}
+	login, ok := translate(s.moving.login, s.moving.first, next)
+	if !ok {
+		return nil, errDialect
+	}
+	s.moving.leave()
+	answering := s.step(time.Now(), s.config.GreetingTimeout, deadline)
+	packet, _ := mysqlwire.AppendPacket(nil, login.Append(nil), 1)
+	if err := server.Write(packet, answering.until); err != nil {
+		return nil, replayError(err, answering)
+	}
+	s.Moved(uint64(len(packet)), 0)
+	buffer := packetBuffers.Get().(*[packetBuffer]byte)
+	defer packetBuffers.Put(buffer)
+	for got := copy(buffer[:], greeting[whole:]); ; {
+		h, ok := mysqlwire.ParseHeader(buffer[:got])
+		if ok && got >= min(mysqlwire.HeaderLen+h.Length, len(buffer)) {
+			return append([]byte(nil), buffer[:got]...), nil
+		}
+		n, err := server.Read(buffer[got:], answering.until)
+		if err != nil {
+			return nil, replayError(err, answering)
+		}
+		got += n
+	}
+}
+
+// replayError places the blame for a login that a server does not answer.
+func replayError(err error, during step) error {
+	switch {
+	case errors.Is(err, splice.ErrClientGone), errors.Is(err, splice.ErrCut):
+		return err
+	case errors.Is(err, splice.ErrTimeout):
+		return during.overdue("replay")
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return &setupError{reason: "replay_reset", text: "login: reset instead of an answer"}
+	}
+	return &setupError{reason: "replay_closed", text: "login: closed instead of an answer"}
+}
+
+// relayVerdict is passVerdict for a login that was moved: answer is what the server has said to it already.
+func (s *session) relayVerdict(server splice.Conn, answer []byte, deadline time.Time) (settled bool, err error) {
+	fixed := packetBuffers.Get().(*[packetBuffer]byte)
+	defer packetBuffers.Put(fixed)
+	relay := renumbering{client: repliesFrom}
+	from, n := server, copy(fixed[:], answer)
+	for asked, unasked := false, false; ; {
+		if from == server {
+			if err == nil {
+				relay.toClient(fixed[:n])
+			}
+			if err := s.passToClient(fixed[:n], err, deadline); err != nil {
+				return false, err
+			}
+			if relay.judged {
+				s.denied = relay.verdict == errPacket
+				return relay.whole && !unasked, nil
+			}
+			asked = true
+		} else {
+			if err != nil {
+				return false, err
+			}
+			unasked, asked = unasked || !asked, false
+			relay.toServer(fixed[:n])
+			if err := s.passToServer(server, fixed[:n], deadline); err != nil {
+				return false, err
+			}
+		}
+		from, n, err = s.task.ReadEither(server, fixed[:], deadline)
+	}
+}

@@ -153,19 +153,22 @@ func (l *loop) openDoor(d *door) {
 }
 
 // removeDoor takes what the kernel has completed already, so that nobody who was let in is turned away; but no more than
-// that, for others may come faster than they can be taken.
+// that, for others may come faster than they can be taken. The door is shut before: of those that wait for a connection the
+// kernel wakes one, and who comes from now on must not wake this loop, which will not look any more, in place of another
+// one or of the process that has the listener next.
 func (l *loop) removeDoor(a *acceptor) {
 	i := slices.IndexFunc(l.acceptors, func(d *door) bool { return d.acceptor == a })
 	if i < 0 {
 		return
 	}
 	d := l.acceptors[i]
-	for n := backlogOf(d.fd); n > 0 && l.acceptOne(d); n-- {
-	}
+	l.acceptors = slices.Delete(l.acceptors, i, i+1)
 	if !d.paused {
+		d.paused = true
 		_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, int(d.fd), nil)
 	}
-	l.acceptors = slices.Delete(l.acceptors, i, i+1)
+	for n := backlogOf(d.fd); n > 0 && l.acceptOne(d); n-- {
+	}
 }
 
 // backlogOf is how many connections wait to be accepted (TCP_INFO of a listening socket).

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,6 +27,55 @@ func TestFileIsNonBlocking(t *testing.T) {
 			t.Errorf("flags %#x, %v; want O_NONBLOCK", flags, err)
 		}
 	})
+}
+
+// Accepted sockets inherit from the listener what would cost a system call each; dialled ones get it.
+func TestSocketOptions(t *testing.T) {
+	eachEngine(t, func(t *testing.T, e Engine) {
+		backend := listenTCP(t)
+		o := ListenOptions{Address: netip.MustParseAddrPort("127.0.0.1:0"), Keepalive: 7 * time.Second}
+		done := make(chan struct{})
+		a, err := e.Listen(o, func(task Task) {
+			defer close(done)
+			server, err := task.Dial(addressOf(backend), netip.Addr{}, late())
+			if err != nil {
+				t.Errorf("dial: %v", err)
+				return
+			}
+			for _, option := range []struct {
+				what              string
+				conn              Conn
+				level, name, want int
+			}{
+				{"no delay, client", task.Client(), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+				{"no delay, server", server, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+				{"keepalive, client", task.Client(), unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+				{"keepalive, server", server, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 0},
+				{"time before keepalive, client", task.Client(), unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 7},
+			} {
+				got, err := optionOf(option.conn, option.level, option.name)
+				if err != nil || got != option.want {
+					t.Errorf("%s: %d, %v; want %d", option.what, got, err, option.want)
+				}
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Close()
+		dialTCP(t, a.Address())
+		await(t, "the set-up's return", done)
+	})
+}
+
+func optionOf(c Conn, level, name int) (value int, err error) {
+	switch c := c.(type) {
+	case *conn:
+		return unix.GetsockoptInt(int(c.fd), level, name)
+	case *netConn:
+		look(c.tcp, func(fd int) { value, err = unix.GetsockoptInt(fd, level, name) })
+	}
+	return value, err
 }
 
 func TestFreeBind(t *testing.T) {

@@ -82,9 +82,11 @@ type Task interface {
 	// Join hands the client and joint.Server over to the engine, as the last act of a set-up: from its return
 	// on, bytes flow both ways until the session ends and joint.Owner is told.
 	Join(Joint)
-	// Cut ends the session, whatever it does: a set-up sees ErrCut, a joined session ends with end.
+	// Cut ends the session, whatever it does: a joined session ends with end, and a set-up sees ErrCut wherever it would
+	// have to wait. What it can do at once, such as telling its client why, still works.
 	Cut(end End)
-	// Keepalive sets how the kernel watches over the server's side of a joined session.
+	// Keepalive sets how the kernel watches over the server's side; one that comes before the Join takes the
+	// place of the Joint's.
 	Keepalive(Keepalive)
 }
 
@@ -100,7 +102,8 @@ type Conn interface {
 	// Remote and Local are the two ends' addresses, IPv4 as such also on an IPv6 socket.
 	Remote() netip.AddrPort
 	Local() netip.AddrPort
-	// Close sends what was written, then FIN. Abort sends RST and drops what is not sent yet.
+	// Close sends what was written, then FIN; but where the peer has sent something that was not read, the kernel sends
+	// RST. Abort sends RST in any case, and drops what is not sent yet.
 	Close()
 	Abort()
 }

@@ -241,3 +241,10 @@ func reset(c *net.TCPConn) {
 	_ = c.SetLinger(0)
 	c.Close()
 }
+
+func TestUnknownEngine(t *testing.T) {
+	if e, err := New(Options{Kind: "threads"}); err == nil {
+		e.Close()
+		t.Error("there is an engine of threads")
+	}
+}

@@ -126,7 +126,7 @@ func (l *loop) join(s *session) {
 		s.keepalive = c.joint.Keepalive
 	}
 	s.idle, s.linger = milliseconds(c.joint.Idle), milliseconds(c.joint.Linger)
-	s.turns, s.deadline = int8(c.joint.Turns), int64(c.joint.Proof.Sub(l.engine.epoch))
+	s.turns, s.deadline = int8(min(c.joint.Turns, math.MaxInt8)), int64(c.joint.Proof.Sub(l.engine.epoch))
 	s.state, s.active, s.last = joined, l.now, -1
 	cut := c.cut
 	l.dismiss(s)
@@ -265,8 +265,17 @@ func (s *session) Dial(to netip.AddrPort, from netip.Addr, deadline time.Time) (
 			return nil, errno
 		}
 	}
+	if meetsItself(fd, to) {
+		c.Abort()
+		return nil, unix.ECONNREFUSED
+	}
 	return c, nil
 }
+
+// meetsItself tells whether a connect to a port on which nobody listens has chosen that very port for its own end, and so
+// has succeeded. Only ports that the kernel chooses from are worth the question: 32768 is the first of them, as a rule
+// (ip_local_port_range, ip(7)).
+func meetsItself(fd int32, to netip.AddrPort) bool { return to.Port() >= 32768 && localAddress(fd) == to }
 
 func (s *session) ReadEither(other Conn, p []byte, deadline time.Time) (Conn, int, error) {
 	own, to := s.setup.client, other.(*conn)

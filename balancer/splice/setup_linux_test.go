@@ -1,6 +1,7 @@
 package splice
 
 import (
+	"net"
 	"net/netip"
 	"os"
 	"syscall"
@@ -79,6 +80,36 @@ func TestDialFromASourceAddress(t *testing.T) {
 			want(t, "dial from an address that is not local", err, syscall.EADDRNOTAVAIL)
 		})
 		await(t, "the set-up's return", done)
+	})
+}
+
+// A connect to a port of this host on which nobody listens may choose that very port for its own end (RFC 9293, 3.5,
+// simultaneous open).
+func TestConnectThatMeetsItself(t *testing.T) {
+	any := netip.MustParseAddrPort("127.0.0.1:0")
+	fd, errno := newSocket(any)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	defer closeFD(fd)
+	if errno := bind(fd, any); errno != 0 {
+		t.Fatal(errno)
+	}
+	own := localAddress(fd)
+	if own.Port() < 32768 {
+		t.Skipf("the kernel chooses ports such as %d", own.Port())
+	}
+	if errno := connect(fd, own); errno != 0 && errno != unix.EINPROGRESS {
+		t.Fatal(errno)
+	}
+	if !meetsItself(fd, own) {
+		t.Error("a connection of a socket with itself is not found out")
+	}
+	other := dialTCP(t, addressOf(listenTCP(t)))
+	look(other, func(fd int) {
+		if meetsItself(int32(fd), other.RemoteAddr().(*net.TCPAddr).AddrPort()) {
+			t.Error("a connection of two sockets is taken for one with itself")
+		}
 	})
 }
 

@@ -117,7 +117,7 @@ func (c *conn) Write(p []byte, deadline time.Time) error {
 	return syscall.EBADF
 }
 
-func (c *conn) Pending() bool { return c.open && c.readable && arrivedFD(c.fd) }
+func (c *conn) Pending() bool { return c.open && c.readable && (c.hup || unread(c.fd) > 0) }
 
 func (c *conn) Remote() netip.AddrPort { return c.remote }
 

@@ -275,7 +275,9 @@ func (s *session) Dial(to netip.AddrPort, from netip.Addr, deadline time.Time) (
 // meetsItself tells whether a connect to a port on which nobody listens has chosen that very port for its own end, and so
 // has succeeded. Only ports that the kernel chooses from are worth the question: 32768 is the first of them, as a rule
 // (ip_local_port_range, ip(7)).
-func meetsItself(fd int32, to netip.AddrPort) bool { return to.Port() >= 32768 && localAddress(fd) == to }
+func meetsItself(fd int32, to netip.AddrPort) bool {
+	return to.Port() >= 32768 && localAddress(fd) == to
+}
 
 func (s *session) ReadEither(other Conn, p []byte, deadline time.Time) (Conn, int, error) {
 	own, to := s.setup.client, other.(*conn)

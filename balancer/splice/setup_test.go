@@ -172,6 +172,26 @@ func TestPending(t *testing.T) {
 	})
 }
 
+// To ask whether there is something takes nothing away, a reset least of all: a read must not find a clean end after it.
+func TestPendingLeavesAReset(t *testing.T) {
+	eachEngine(t, func(t *testing.T, e Engine) {
+		client, done := setUp(t, e, func(task Task) {
+			_, err := task.Client().Read(make([]byte, 1), late())
+			want(t, "read", err, nil)
+			want(t, "write", task.Client().Write([]byte("go"), late()), nil)
+			if !pending(task, task.Client()) || !task.Client().Pending() {
+				t.Error("the reset is not there")
+			}
+			_, err = task.Client().Read(make([]byte, 1), late())
+			want(t, "read after the reset", err, syscall.ECONNRESET)
+		})
+		mustWrite(t, client, "x")
+		mustRead(t, client, "go")
+		reset(client)
+		await(t, "the set-up's return", done)
+	})
+}
+
 func TestDialRefused(t *testing.T) {
 	eachEngine(t, func(t *testing.T, e Engine) {
 		nobody := listenTCP(t)

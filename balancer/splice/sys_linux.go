@@ -24,12 +24,14 @@ func receive(fd int32, p []byte) (int, syscall.Errno) {
 	}
 }
 
-// arrivedFD tells whether receive would not have to wait.
-func arrivedFD(fd int32) bool {
-	var one [1]byte
-	_, _, e := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&one)), 1,
-		unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0)
-	return e != syscall.EAGAIN
+// unread is how many bytes a socket has (SIOCINQ, tcp(7)). A recv with MSG_PEEK would take a reset away, and the next one
+// would find a clean end.
+func unread(fd int32) int {
+	n, err := unix.IoctlGetInt(int(fd), unix.SIOCINQ)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // send is send(2) without SIGPIPE.

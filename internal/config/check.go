@@ -52,6 +52,9 @@ func (d *document) unused(f *File) {
 			return // it may have meant any pool
 		}
 		used[l.Pool] = true
+		if !d.routesUse(used, fmt.Sprintf("listener[%d]", i), l) {
+			return
+		}
 	}
 	for i, p := range f.Balancer.Pools {
 		if path := fmt.Sprintf("pool[%d]", i); p.Name != "" && !used[p.Name] && !d.blamed[path+".name"] {

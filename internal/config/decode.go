@@ -84,6 +84,8 @@ func decodeListener(s *section, c balancer.ListenerConfig, protocols map[string]
 	c.Roles = s.roles("roles")
 	c.RolesFallback = s.flag("roles_fallback", c.RolesFallback)
 	c.Backlog = s.number("backlog", c.Backlog)
+	decodeLoginLimits(s, &c, protocols[c.Pool])
+	c.Routes = decodeRoutes(s)
 	if protocols[c.Pool] == balancer.TCP {
 		if s.has("login_timeout") {
 			s.problem("login_timeout", fmt.Sprintf("login_timeout has no meaning in front of pool %q, whose protocol is tcp", c.Pool), "remove it")

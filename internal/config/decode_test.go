@@ -37,6 +37,9 @@ max_sessions = 7
 roles = ["observer", "follower"]
 roles_fallback = true
 backlog = 8
+max_sessions_per_user = 5
+max_sessions_per_database = 6
+route = [{ user = ["u", "v*"], pool = "p" }, { database = "d", program = "r*", source = ["10.0.0.0/8", "2001:db8::7"], pool = "p" }]
 [[listener]]
 name = "raw"
 bind = "127.0.0.1:4"
@@ -91,7 +94,7 @@ func TestEveryKeyArrives(t *testing.T) {
 		{"shutdown", f.Shutdown, "{Grace:1s}"},
 		{"log", f.Log, "{Level:DEBUG Format:json}"},
 		{"engine", f.Balancer.Engine, "{Kind:goroutines Loops:3 PipeSize:4096}"},
-		{"listener", f.Balancer.Listeners[0], "{Name:l Bind:[127.0.0.1:3 [::1]:3] Pool:p Keepalive:2s MaxSessions:7 Roles:[observer follower] RolesFallback:true Backlog:8}"},
+		{"listener", f.Balancer.Listeners[0], "{Name:l Bind:[127.0.0.1:3 [::1]:3] Pool:p Keepalive:2s MaxSessions:7 Roles:[observer follower] RolesFallback:true MaxSessionsPerUser:5 MaxSessionsPerDatabase:6 Routes:[{User:[u v*] Pool:p} {Database:[d] Program:[r*] Source:[10.0.0.0/8 2001:db8::7/128] Pool:p}] Backlog:8}"},
 		{"raw listener", f.Balancer.Listeners[1], "{Name:raw Bind:[127.0.0.1:4] Pool:raw Keepalive:1m0s Backlog:4096}"},
 		{"pool", f.Balancer.Pools[0], "{Name:p Protocol:mysql Policy:source-hash ConnectTimeout:1s GreetingTimeout:2s SetupTimeout:30s IdleTimeout:4s Linger:5s Keepalive:6s MaxSessions:9 Queue:10 QueueTimeout:7s SessionsOnDown:keep ResolveInterval:8s Source:10.0.0.1 Minimum:2 LearnsRoles:true Backends:[{Address:fe1:9030 Name:one Weight:2 MaxSessions:11 Backup:true Role:leader Expand:true HTTP:http://{host}:8031/} {Address:fe2:9030}]}"},
 		{"probe", probe, "{Type:mysql Interval:9s FastInterval:1s Timeout:2s Rise:3 Fall:4 HTTP:http://{host}:8030/api/health HTTPUser:u HTTPPasswordFile:/h Bootstrap:true LeaderFromMetrics:true User:m PasswordFile:/p Query:select 1 TLS:skip-verify Source:10.0.0.2}"},

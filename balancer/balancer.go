@@ -95,6 +95,7 @@ func (b *Balancer) build(config Config, o Options) error {
 	}
 	for _, c := range config.Listeners {
 		b.listeners = append(b.listeners, &Listener{name: c.Name, balancer: b, config: c, pool: pools[c.Pool],
+			gate: newGate(c.Gate), sniffer: newSniffer(c.Sniff, pools[c.Pool], pools),
 			tiers: newTiers(c.Roles, c.RolesFallback), routes: newRoutes(c.Routes, pools), metrics: b.metrics.Listener(c.Name)})
 	}
 	return nil

@@ -52,6 +52,10 @@ type ListenerConfig struct {
 	Routes []RouteConfig
 	// Backlog is the length of the kernel's queue of connections not yet accepted.
 	Backlog int
+	// Gate says who may come in, Proxy whose word is believed about who that is, and Sniff which protocols are served.
+	Gate  GateConfig
+	Proxy ProxyConfig
+	Sniff SniffConfig
 }
 
 // Protocol says who speaks first behind a pool.
@@ -125,6 +129,10 @@ type PoolConfig struct {
 	ResolveInterval time.Duration
 	// Source is the local address of connections to backends; the zero Addr lets the kernel choose.
 	Source netip.Addr
+
+	// SendProxy is the version, v1 or v2, of the PROXY header that each connection to a backend begins with; empty means
+	// none.
+	SendProxy string
 
 	// Minimum is the fewest members that discovery may leave in the pool: a shorter list, found by SHOW FRONTENDS or by a
 	// name with Expand, is not believed, and the last one stays in force. 0 means 1.

@@ -17,9 +17,11 @@ type Listener struct {
 	balancer *Balancer
 	config   ListenerConfig
 	pool     *Pool
-	tiers    tiers  // the roles of backends that it leads to
-	routes   routes // nil without any
-	logins   logins // those of each user and database
+	tiers    tiers    // the roles of backends that it leads to
+	routes   routes   // nil without any
+	logins   logins   // those of each user and database
+	gate     *gate    // nil lets everybody in
+	sniffer  *sniffer // nil: only one protocol is served
 	metrics  *metrics.Listener
 	sessions atomic.Int64
 

@@ -63,7 +63,7 @@ func (s *session) awaitGreeting(server splice.Conn, during step) ([]byte, error)
 // when the session is over, which it has then concluded.
 func (s *session) logIn(server splice.Conn, greeting []byte, joint *splice.Joint) bool {
 	client := s.task.Client()
-	if client.Pending() { // whoever speaks before the greeting does not speak MySQL, or has gone
+	if client.Pending() || s.early() > 0 { // whoever speaks before the greeting does not speak MySQL, or has gone
 		return s.turnForeignerAway(server)
 	}
 	var deadline time.Time
@@ -325,23 +325,34 @@ func (s *session) turnForeignerAway(server splice.Conn) bool {
 	client := s.task.Client()
 	buffer := packetBuffers.Get().(*[packetBuffer]byte)
 	defer packetBuffers.Put(buffer)
-	n, err := client.Read(buffer[:], time.Now().Add(farewell))
-	if err != nil {
-		return s.loginFailed(err)
+	n := 0
+	if s.early() > 0 {
+		n = copy(buffer[:], s.arrival.read)
+	} else {
+		var err error
+		if n, err = client.Read(buffer[:], time.Now().Add(farewell)); err != nil {
+			return s.loginFailed(err)
+		}
 	}
-	kind := sniff.Foreign(buffer[:n])
+	s.turnSpeakerAway(sniff.Foreign(buffer[:n]))
+	return false
+}
+
+// turnSpeakerAway ends a session whose client speaks something else than MySQL, which it is told in its own words where
+// there are any.
+func (s *session) turnSpeakerAway(kind string) {
+	client := s.task.Client()
 	switch kind {
 	case "http":
 		_ = client.Write([]byte(wrongPort), time.Now().Add(farewell))
 	case "tls":
-	case "":
+	case "", SniffMySQL: // a login before the greeting is none
 		kind = "not_mysql"
 		fallthrough
 	default:
 		s.farewell(badHandshake, 0)
 	}
 	s.turnAway(kind)
-	return false
 }
 
 const wrongPort = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: 51\r\n\r\n" +

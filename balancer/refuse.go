@@ -55,6 +55,9 @@ func (s *session) next() byte {
 }
 
 func (s *session) noPlace(why, reason string) {
+	if s.arrival != nil && s.arrival.kind == SniffHTTP {
+		s.unavailable()
+	}
 	s.farewell(&mysqlwire.ServerError{Code: 1040, State: "08004",
 		Message: fmt.Sprintf("fairlead: pool %q: %s", s.pool.name, why)}, s.next())
 	s.turnAway(reason)
@@ -66,21 +69,59 @@ func (s *session) turnAway(reason string) {
 	s.conclude(reason)
 }
 
-// farewell sends an ERR packet, if the client expects the MySQL protocol.
+// farewell sends an ERR packet, if the client expects the MySQL protocol. One that may speak others as well does as long as
+// it is silent.
 func (s *session) farewell(e *mysqlwire.ServerError, sequence byte) {
 	if s.config.Protocol != MySQL {
+		return
+	}
+	if a := s.arrival; a != nil && a.undecided && (len(a.read) > 0 || s.task.Client().Pending()) {
 		return
 	}
 	packet, _ := mysqlwire.AppendPacket(nil, e.Append(nil, mysqlwire.ClientProtocol41), sequence)
 	_ = s.task.Client().Write(packet, time.Now().Add(farewell))
 }
 
-// admit asks the listener's gate.
-func (s *session) admit() (reason string, ok bool) {
-	if most := s.listener.config.MaxSessions; most > 0 && s.listener.sessions.Load() > int64(most) {
-		s.farewell(&mysqlwire.ServerError{Code: 1040, State: "08004",
-			Message: fmt.Sprintf("fairlead: listener %q is at its max_sessions of %d", s.listener.name, most)}, 0)
-		return "listener_full", false
+// underCap asks whether the listener has a place left.
+func (s *session) underCap() bool {
+	most := s.listener.config.MaxSessions
+	if s.listener.sessions.Load() <= int64(most) {
+		return true
 	}
-	return "", true
+	s.farewell(&mysqlwire.ServerError{Code: 1040, State: "08004",
+		Message: fmt.Sprintf("fairlead: listener %q is at its max_sessions of %d", s.listener.name, most)}, 0)
+	s.turnAway("listener_full")
+	return false
 }
+
+// admitted asks the listener's gate.
+func (s *session) admitted() bool {
+	given, reason := s.listener.gate.admit(s.client.Addr())
+	if reason == "" {
+		s.pass = given
+		return true
+	}
+	s.farewell(s.listener.refusal(reason, s.client.Addr()), 0)
+	s.turnAway(reason)
+	return false
+}
+
+// unavailable tells an HTTP client that there is nobody to serve it, and reads what it still sends, but not for long: a
+// close before that would be a reset, and might take the answer with it.
+func (s *session) unavailable() {
+	client, until := s.task.Client(), time.Now().Add(farewell)
+	buffer := packetBuffers.Get().(*[packetBuffer]byte)
+	defer packetBuffers.Put(buffer)
+	err := client.Write([]byte(noServer), until)
+	for read := 0; err == nil && read < mostDrained; {
+		var n int
+		n, err = client.Read(buffer[:], until)
+		read += n
+	}
+}
+
+// mostDrained is how many bytes of a request are read although nobody wants them.
+const mostDrained = 1 << 20
+
+const noServer = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 35\r\n\r\n" +
+	"fairlead: no backend is available.\n"

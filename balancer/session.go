@@ -24,6 +24,9 @@ type session struct {
 	client   netip.AddrPort
 	started  time.Time
 
+	arrival *arrival // until the join; may be nil
+	pass    *pass    // of the listener's gate; may be nil
+
 	lease    *Lease
 	connect  time.Duration // of the connect that led to the greeting
 	greeting time.Duration // from that connect to the greeting
@@ -74,8 +77,7 @@ func (s *session) run() {
 	defer s.panicked()
 	s.listener.metrics.Accepts()
 	s.task.WatchClient(s.config.Protocol == MySQL)
-	if reason, ok := s.admit(); !ok {
-		s.turnAway(reason)
+	if !s.arrive() {
 		return
 	}
 	if s.listener.routes != nil && s.pool == s.listener.pool {
@@ -87,9 +89,13 @@ func (s *session) run() {
 		return
 	}
 	joint := s.joint(server)
+	if n := s.early(); n > 0 {
+		s.Moved(uint64(n), 0)
+	}
 	if s.config.Protocol == MySQL && !s.logIn(server, greeting, &joint) {
 		return
 	}
+	s.arrival = nil
 	s.listener.balancer.sessionBegun(s)
 	s.task.Join(joint)
 }
@@ -214,6 +220,12 @@ func (s *session) try(address netip.AddrPort, deadline time.Time) (splice.Conn, 
 	if err != nil {
 		return nil, nil, connectError(err, connecting)
 	}
+	if s.arrival != nil || s.config.SendProxy != "" {
+		if err := s.open(server, connecting); err != nil {
+			server.Close()
+			return nil, nil, err
+		}
+	}
 	connected := time.Now()
 	s.connect = connected.Sub(connecting.begun)
 	b := s.lease.Backend
@@ -292,6 +304,7 @@ func (s *session) panicked() {
 func (s *session) conclude(end string) {
 	s.over = true
 	over := time.Now()
+	s.pass.release()
 	backend := s.pool.nobody
 	if s.lease != nil {
 		backend = s.lease.Backend.metrics

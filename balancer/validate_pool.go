@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"fairlead/internal/proxywire"
 )
 
 // maxWeight is the greatest weight; a thousandth is as fine a share as anyone can measure.
@@ -21,6 +23,7 @@ func (f *faults) pool(c Config, i int, p PoolConfig) {
 		}
 	}
 	oneOf(f, at+".protocol", p.Protocol, MySQL, TCP)
+	oneOf(f, at+".send_proxy", p.SendProxy, "", proxywire.V1, proxywire.V2)
 	oneOf(f, at+".policy", p.Policy, LeastConnections, RoundRobin, SourceHash)
 	oneOf(f, at+".sessions_on_down", p.SessionsOnDown, Verify, CloseSessions, KeepSessions)
 	f.wait(at+".connect_timeout", p.ConnectTimeout)

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -43,6 +44,7 @@ type Daemon struct {
 	balancer *balancer.Balancer
 	control  *control.Server
 	admin    *admin
+	told     *readiness // what keepalived knows
 	serving  sync.WaitGroup // the control socket's goroutine
 	closing  sync.Once
 }
@@ -53,13 +55,14 @@ func New(file *config.File, o Options) (*Daemon, error) {
 	d.log = newLogger(d.output, file.Log)
 	d.metrics = metrics.New(metrics.BuildInfo{Version: o.Version, Revision: o.Revision, GoVersion: runtime.Version()})
 	d.fleet = probe.NewFleet(d.log, d.metrics, report)
+	d.told = newReadiness(file.Admin.ReadinessFile, func() error { return d.balancer.Ready() }, d.log.With("part", "readiness"))
 	b, err := balancer.New(file.Balancer, balancer.Options{
 		Log:          d.log,
 		Metrics:      d.metrics,
 		Watcher:      watcher{d.fleet, d.probeConfig},
 		Sessions:     d.sessionTeller(),
 		SessionBegun: o.Session != nil,
-		Changed:      o.Changed,
+		Changed:      d.changed,
 	})
 	if err != nil {
 		d.fleet.Close()
@@ -81,6 +84,14 @@ func (d *Daemon) probeConfig(b *balancer.Backend) probe.Config {
 	return d.file.Probes[b.Pool.Name()]
 }
 
+// changed is told of each change of a backend's state.
+func (d *Daemon) changed(c balancer.Change) {
+	d.told.nudge()
+	if d.options.Changed != nil {
+		d.options.Changed(c)
+	}
+}
+
 // Balancer is the balancer that the daemon runs.
 func (d *Daemon) Balancer() *balancer.Balancer { return d.balancer }
 
@@ -99,9 +110,13 @@ func (d *Daemon) Start() error {
 	if len(failed) > 0 {
 		return failed
 	}
+	if err := d.told.open(); err != nil {
+		return ListenErrors{fmt.Errorf("%s: admin.readiness_file: %w", d.file.Name, err)}
+	}
 	if err := d.balancer.Start(); err != nil {
 		return d.explain(err)
 	}
+	d.told.follow()
 	d.admin.serve()
 	d.log.Info("serving", "version", d.options.Version, "file", d.file.Name, "listeners", d.listening(),
 		"admin", d.AdminAddresses(), "socket", d.file.Admin.Socket)
@@ -148,13 +163,18 @@ func (d *Daemon) AdminAddresses() []netip.AddrPort { return d.admin.addresses() 
 // everything that is left. The admin addresses and the control socket answer until the last session has ended. When ctx ends
 // all that remains is cut short. Shutdown implies Close.
 func (d *Daemon) Shutdown(ctx context.Context) {
+	d.leave()
 	d.balancer.Shutdown(ctx, d.file.Shutdown.Grace, d.file.Shutdown.Drain)
 	d.Close()
 }
 
+// leave tells keepalived, before anything else ends, that this node takes no clients any more.
+func (d *Daemon) leave() { d.told.leave(errors.New("shutting down")) }
+
 // Close ends everything at once, and waits until nothing runs any more.
 func (d *Daemon) Close() {
 	d.closing.Do(func() {
+		d.told.close(errors.New("ended"))
 		d.balancer.Close()
 		d.fleet.Close()
 		d.log.Info("ended")

@@ -276,7 +276,7 @@ func TestObey(t *testing.T) {
 		over := make(chan struct{})
 		go func() {
 			defer close(over)
-			d.obey(signals)
+			d.obey(signals, d.newHerald())
 		}()
 		for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGTERM, syscall.SIGHUP, second} {
 			select {

@@ -23,12 +23,15 @@ func Run(file *config.File, o Options) error {
 	if err := d.Start(); err != nil {
 		return err
 	}
-	d.obey(signals)
+	h := d.newHerald()
+	defer h.close()
+	h.ready()
+	d.obey(signals, h)
 	return nil
 }
 
 // obey returns when the daemon has been ended by signals.
-func (d *Daemon) obey(signals <-chan os.Signal) {
+func (d *Daemon) obey(signals <-chan os.Signal, h *herald) {
 	ctx, cut := context.WithCancel(context.Background())
 	defer cut()
 	var over chan struct{} // closed when the shutdown is complete; nil before it begins
@@ -36,6 +39,7 @@ func (d *Daemon) obey(signals <-chan os.Signal) {
 		select {
 		case <-over:
 			return
+		case <-h.beats:
 		case s := <-signals:
 			switch {
 			case s == syscall.SIGHUP:
@@ -43,6 +47,8 @@ func (d *Daemon) obey(signals <-chan os.Signal) {
 			case over == nil:
 				d.log.Info("shutdown asked for", "signal", s.String())
 				over = make(chan struct{})
+				d.leave()
+				h.stopping()
 				go func() {
 					defer close(over)
 					d.Shutdown(ctx)

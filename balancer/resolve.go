@@ -59,7 +59,10 @@ func (r *resolver) configure(c BackendConfig) {
 func (r *resolver) run(ctx context.Context, first chan<- struct{}) {
 	for ok := r.look(ctx); ; ok = r.look(ctx) {
 		if first != nil {
-			first <- struct{}{}
+			select {
+			case first <- struct{}{}:
+			default: // discovery has brought more names meanwhile
+			}
 			first = nil
 		}
 		wait := r.pool.Config().ResolveInterval

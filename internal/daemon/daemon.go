@@ -45,6 +45,7 @@ type Daemon struct {
 	control  *control.Server
 	admin    *admin
 	told     *readiness // what keepalived knows
+	finding  discoveries
 	serving  sync.WaitGroup // the control socket's goroutine
 	closing  sync.Once
 }
@@ -81,7 +82,11 @@ func (d *Daemon) probeConfig(b *balancer.Backend) probe.Config {
 	if d.options.Probe != nil {
 		return d.options.Probe(b)
 	}
-	return d.file.Probes[b.Pool.Name()]
+	c := d.file.Probes[b.Pool.Name()]
+	if own := b.Config().HTTP; own != "" {
+		c.HTTP = own
+	}
+	return c
 }
 
 // changed is told of each change of a backend's state.
@@ -113,6 +118,7 @@ func (d *Daemon) Start() error {
 	if err := d.told.open(); err != nil {
 		return ListenErrors{fmt.Errorf("%s: admin.readiness_file: %w", d.file.Name, err)}
 	}
+	d.finding.start(d)
 	if err := d.balancer.Start(); err != nil {
 		return d.explain(err)
 	}
@@ -175,6 +181,7 @@ func (d *Daemon) leave() { d.told.leave(errors.New("shutting down")) }
 func (d *Daemon) Close() {
 	d.closing.Do(func() {
 		d.told.close(errors.New("ended"))
+		d.finding.close()
 		d.balancer.Close()
 		d.fleet.Close()
 		d.log.Info("ended")

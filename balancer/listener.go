@@ -96,7 +96,7 @@ func (l *Listener) close() {
 
 // accept is the beginning of each session.
 func (l *Listener) accept(t splice.Task) {
-	l.sessions.Add(1)
+	present := l.sessions.Add(1)
 	l.balancer.sessions.Add(1)
 	s := &session{
 		id:       l.balancer.ids.Add(1),
@@ -107,5 +107,5 @@ func (l *Listener) accept(t splice.Task) {
 		client:   t.Client().Remote(),
 		started:  time.Now(),
 	}
-	s.run()
+	s.run(present)
 }

@@ -52,9 +52,9 @@ type arrival struct {
 
 // arrive is the beginning of a session: it finds out who the client is, asks the gate, and finds out what it wants. False
 // means that the session is over, which it has then concluded.
-func (s *session) arrive() bool {
+func (s *session) arrive(present int64) bool {
 	config := &s.listener.config
-	if config.MaxSessions > 0 && !s.underCap() {
+	if config.MaxSessions > 0 && !s.underCap(present) {
 		return false
 	}
 	if s.listener.sniffer != nil {

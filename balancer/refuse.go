@@ -82,10 +82,11 @@ func (s *session) farewell(e *mysqlwire.ServerError, sequence byte) {
 	_ = s.task.Client().Write(packet, time.Now().Add(farewell))
 }
 
-// underCap asks whether the listener has a place left.
-func (s *session) underCap() bool {
+// underCap asks whether the listener had a place left when the session came: of two that come at once for the last one,
+// one gets it.
+func (s *session) underCap(present int64) bool {
 	most := s.listener.config.MaxSessions
-	if s.listener.sessions.Load() <= int64(most) {
+	if present <= int64(most) {
 		return true
 	}
 	s.farewell(&mysqlwire.ServerError{Code: 1040, State: "08004",

@@ -72,12 +72,13 @@ func (w word) String() string {
 	return w.shared.Value()
 }
 
-// run sets the session up: a backend that has greeted, a client that has logged in, and then both are joined.
-func (s *session) run() {
+// run sets the session up: a backend that has greeted, a client that has logged in, and then both are joined. present is
+// how many sessions the listener has with this one.
+func (s *session) run(present int64) {
 	defer s.panicked()
 	s.listener.metrics.Accepts()
 	s.task.WatchClient(s.config.Protocol == MySQL)
-	if !s.arrive() {
+	if !s.arrive(present) {
 		return
 	}
 	if s.listener.routes != nil && s.pool == s.listener.pool {

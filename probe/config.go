@@ -70,6 +70,9 @@ type Config struct {
 	// LDAP users need. It also holds for an https URL.
 	TLS string
 
+	// SendProxy is the version, v1 or v2, of the PROXY header that the server wants before anything else; empty means
+	// none. It says that the connection is the balancer's own (UNKNOWN, LOCAL). HTTP is asked without.
+	SendProxy string
 	// Source is the local address to probe from; the zero Addr lets the kernel choose. It is left alone for
 	// backends of the other IP version.
 	Source netip.Addr

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"syscall"
 	"time"
+
+	"fairlead/internal/proxywire"
 )
 
 const (
@@ -40,7 +42,25 @@ func (a *attempt) connect(ctx context.Context, deadline time.Time, address netip
 	end, _ := ctx.Deadline()
 	l.until(end)
 	a.links = append(a.links, l)
+	if f := a.announce(l, address); f != nil {
+		return nil, f
+	}
 	return l, nil
+}
+
+// announce sends the PROXY header that the server waits for.
+func (a *attempt) announce(l *link, address netip.AddrPort) *fault {
+	if a.config.SendProxy == "" {
+		return nil
+	}
+	header, err := proxywire.Append(nil, a.config.SendProxy, netip.AddrPort{}, netip.AddrPort{})
+	if err != nil {
+		return misconfigured(StepConnect, "%v", err)
+	}
+	if _, err := l.Write(header); err != nil {
+		return a.connectFault(address, err)
+	}
+	return nil
 }
 
 // past is a deadline that is over.

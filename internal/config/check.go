@@ -52,7 +52,7 @@ func (d *document) unused(f *File) {
 			return // it may have meant any pool
 		}
 		used[l.Pool] = true
-		if !d.routesUse(used, fmt.Sprintf("listener[%d]", i), l) {
+		if path := fmt.Sprintf("listener[%d]", i); !d.routesUse(used, path, l) || !d.sniffUses(used, path, l.Sniff) {
 			return
 		}
 	}

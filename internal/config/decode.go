@@ -86,7 +86,9 @@ func decodeListener(s *section, c balancer.ListenerConfig, protocols map[string]
 	c.Backlog = s.number("backlog", c.Backlog)
 	decodeLoginLimits(s, &c, protocols[c.Pool])
 	c.Routes = decodeRoutes(s)
-	if protocols[c.Pool] == balancer.TCP {
+	c.Gate, c.Proxy = decodeGate(s, c.Gate), decodeProxy(s, c.Proxy)
+	c.Sniff = decodeSniff(s.table("sniff"), c.Sniff)
+	if !servesMySQL(c, protocols) {
 		if s.has("login_timeout") {
 			s.problem("login_timeout", fmt.Sprintf("login_timeout has no meaning in front of pool %q, whose protocol is tcp", c.Pool), "remove it")
 		}
@@ -113,6 +115,7 @@ func decodePool(s *section, byDefault Defaults) balancer.PoolConfig {
 	c.SessionsOnDown = balancer.OnDown(s.text("sessions_on_down", string(c.SessionsOnDown)))
 	c.ResolveInterval = s.duration("resolve_interval", c.ResolveInterval)
 	c.Source = s.sourceAddress("source")
+	c.SendProxy = s.text("send_proxy", c.SendProxy)
 	for _, b := range s.tables("backend") {
 		c.Backends = append(c.Backends, decodeBackend(b, byDefault.Backend))
 	}

@@ -39,6 +39,17 @@ roles_fallback = true
 backlog = 8
 max_sessions_per_user = 5
 max_sessions_per_database = 6
+allow = "10.0.0.0/8"
+deny = ["10.6.6.0/24", "10.7.7.7"]
+max_sessions_per_source = 20
+rate = 21
+rate_burst = 22
+rate_per_source = 23
+rate_per_source_burst = 24
+accept_proxy = ["10.0.0.10"]
+proxy_timeout = "25s"
+proxy_from_others = "refuse"
+sniff = { wait = "26ms", timeout = "27s", route = [{ protocol = "tls", pool = "raw", sni = "*.fe", alpn = ["h2"] }, { protocol = "http", pool = "raw", host = ["h"] }] }
 route = [{ user = ["u", "v*"], pool = "p" }, { database = "d", program = "r*", source = ["10.0.0.0/8", "2001:db8::7"], pool = "p" }]
 [[listener]]
 name = "raw"
@@ -61,6 +72,7 @@ slow_start = "0s"
 sessions_on_down = "keep"
 resolve_interval = "8s"
 source = "10.0.0.1"
+send_proxy = "v2"
 probe = { type = "mysql", interval = "9s", fast_interval = "1s", timeout = "2s", rise = 3, fall = 4, http = "http://{host}:8030/api/health", http_user = "u", http_password_file = "/h", bootstrap = true, leader_from_metrics = true, user = "m", password_file = "/p", query = "select 1", expect = "", tls = "skip-verify", source = "10.0.0.2" }
 discovery = { type = "starrocks", user = "d", password_file = "/d", tls = "true", interval = "11s", timeout = "12s", minimum = 2 }
 backend = [
@@ -94,12 +106,15 @@ func TestEveryKeyArrives(t *testing.T) {
 		{"shutdown", f.Shutdown, "{Grace:1s}"},
 		{"log", f.Log, "{Level:DEBUG Format:json}"},
 		{"engine", f.Balancer.Engine, "{Kind:goroutines Loops:3 PipeSize:4096}"},
-		{"listener", f.Balancer.Listeners[0], "{Name:l Bind:[127.0.0.1:3 [::1]:3] Pool:p Keepalive:2s MaxSessions:7 Roles:[observer follower] RolesFallback:true MaxSessionsPerUser:5 MaxSessionsPerDatabase:6 Routes:[{User:[u v*] Pool:p} {Database:[d] Program:[r*] Source:[10.0.0.0/8 2001:db8::7/128] Pool:p}] Backlog:8}"},
-		{"raw listener", f.Balancer.Listeners[1], "{Name:raw Bind:[127.0.0.1:4] Pool:raw Keepalive:1m0s Backlog:4096}"},
-		{"pool", f.Balancer.Pools[0], "{Name:p Protocol:mysql Policy:source-hash ConnectTimeout:1s GreetingTimeout:2s SetupTimeout:30s IdleTimeout:4s Linger:5s Keepalive:6s MaxSessions:9 Queue:10 QueueTimeout:7s SessionsOnDown:keep ResolveInterval:8s Source:10.0.0.1 Minimum:2 LearnsRoles:true Backends:[{Address:fe1:9030 Name:one Weight:2 MaxSessions:11 Backup:true Role:leader Expand:true HTTP:http://{host}:8031/} {Address:fe2:9030}]}"},
-		{"probe", probe, "{Type:mysql Interval:9s FastInterval:1s Timeout:2s Rise:3 Fall:4 HTTP:http://{host}:8030/api/health HTTPUser:u HTTPPasswordFile:/h Bootstrap:true LeaderFromMetrics:true User:m PasswordFile:/p Query:select 1 TLS:skip-verify Source:10.0.0.2}"},
+		{"listener", f.Balancer.Listeners[0], "{Name:l Bind:[127.0.0.1:3 [::1]:3] Pool:p Keepalive:2s MaxSessions:7 Roles:[observer follower] RolesFallback:true MaxSessionsPerUser:5 MaxSessionsPerDatabase:6 Routes:[{User:[u v*] Pool:p} {Database:[d] Program:[r*] Source:[10.0.0.0/8 2001:db8::7/128] Pool:p}] Backlog:8 "+
+			"Gate:{Allow:[10.0.0.0/8] Deny:[10.6.6.0/24 10.7.7.7/32] MaxSessionsPerSource:20 Rate:21 RateBurst:22 RatePerSource:23 RatePerSourceBurst:24} "+
+			"Proxy:{Accept:[10.0.0.10/32] Timeout:25s FromOthers:refuse} "+
+			"Sniff:{Wait:26ms Timeout:27s Routes:[{Protocol:tls SNI:[*.fe] ALPN:[h2] Pool:raw} {Protocol:http Host:[h] Pool:raw}]}}"},
+		{"raw listener", f.Balancer.Listeners[1], "{Name:raw Bind:[127.0.0.1:4] Pool:raw Keepalive:1m0s Backlog:4096 Gate:{} Proxy:{Timeout:3s FromOthers:plain} Sniff:{Wait:50ms Timeout:5s}}"},
+		{"pool", f.Balancer.Pools[0], "{Name:p Protocol:mysql Policy:source-hash ConnectTimeout:1s GreetingTimeout:2s SetupTimeout:30s IdleTimeout:4s Linger:5s Keepalive:6s MaxSessions:9 Queue:10 QueueTimeout:7s SessionsOnDown:keep ResolveInterval:8s Source:10.0.0.1 SendProxy:v2 Minimum:2 LearnsRoles:true Backends:[{Address:fe1:9030 Name:one Weight:2 MaxSessions:11 Backup:true Role:leader Expand:true HTTP:http://{host}:8031/} {Address:fe2:9030}]}"},
+		{"probe", probe, "{Type:mysql Interval:9s FastInterval:1s Timeout:2s Rise:3 Fall:4 HTTP:http://{host}:8030/api/health HTTPUser:u HTTPPasswordFile:/h Bootstrap:true LeaderFromMetrics:true User:m PasswordFile:/p Query:select 1 TLS:skip-verify SendProxy:v2 Source:10.0.0.2}"},
 		{"discovery", f.Discoveries["p"].Type, "starrocks"},
-		{"seeds", f.Discoveries["p"].Seeds, "{Interval:11s Timeout:12s User:d PasswordFile:/d TLS:true Source:10.0.0.2}"},
+		{"seeds", f.Discoveries["p"].Seeds, "{Interval:11s Timeout:12s User:d PasswordFile:/d TLS:true SendProxy:v2 Source:10.0.0.2}"},
 		{"raw discovery", f.Discoveries["raw"].Type + " " + f.Discoveries["raw"].Name, "dns names:1"},
 		{"raw minimum", f.Balancer.Pools[1].Minimum, "3"},
 		{"raw resolve_interval", f.Balancer.Pools[1].ResolveInterval, "13s"},

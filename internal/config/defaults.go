@@ -45,6 +45,8 @@ func Default() Defaults {
 			LoginTimeout: 10 * time.Second, // MySQL's own connect_timeout
 			Keepalive:    time.Minute,
 			Backlog:      4096, // the kernel's usual net.core.somaxconn, which caps it
+			Proxy:        balancer.ProxyConfig{Timeout: 3 * time.Second /* outlasts one lost packet */, FromOthers: balancer.TakePlain},
+			Sniff:        balancer.SniffConfig{Wait: 50 * time.Millisecond, Timeout: 5 * time.Second},
 		},
 		Pool: balancer.PoolConfig{
 			Protocol:        balancer.MySQL,

@@ -44,7 +44,7 @@ var knownKeys = sync.OnceValue(func() schema {
 		host: host{interfaces: func() (sockaddr.IfAddrs, error) { return nil, nil }},
 	}
 	decodeFile(d, d.top(map[string]any{
-		"listener": []map[string]any{{"route": []map[string]any{{}}}},
+		"listener": []map[string]any{{"route": []map[string]any{{}}, "sniff": map[string]any{"route": []map[string]any{{}}}}},
 		"pool":     []map[string]any{{"backend": []map[string]any{{}}}},
 	}))
 	return d.recorded

@@ -5,12 +5,12 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"fairlead/balancer"
 	"fairlead/internal/config"
+	"fairlead/internal/discovery"
 	"fairlead/probe"
 )
 
@@ -41,12 +41,12 @@ func (s *discoveries) start(d *Daemon) {
 		if c.Type != config.StarRocks {
 			continue // names are looked up by the balancer
 		}
-		kin := &kin{ctx: ctx, pool: p, lookup: net.DefaultResolver.LookupNetIP}
+		asked := newCluster(ctx, p)
 		s.running = append(s.running, probe.StartDiscovery(probe.DiscoveryOptions{
 			Pool:    p.Name(),
 			Config:  c.Seeds,
-			Seeds:   kin.seeds(),
-			Found:   func(l probe.Listing) error { return d.balancer.Discovered(p.Name(), kin.members(l.Frontends)) },
+			Seeds:   asked.seeds(),
+			Found:   func(l probe.Listing) error { return d.balancer.Discovered(p.Name(), asked.members(l.Frontends)) },
 			Log:     d.log,
 			Metrics: d.metrics,
 		}))
@@ -76,86 +76,50 @@ func (s *discoveries) close() {
 	s.running = nil
 }
 
-// kin knows which listed front ends are configured, perhaps under another name: a cluster may list by their IP addresses
-// those that are configured by their host names. Such a one keeps its name, its weight and its cap.
-type kin struct {
-	ctx    context.Context
-	pool   *balancer.Pool
-	lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
+// cluster is one that is asked for the members of a pool.
+type cluster struct {
+	ctx  context.Context // of look-ups
+	pool *balancer.Pool
+	kin  discovery.Kin
+}
+
+func newCluster(ctx context.Context, p *balancer.Pool) *cluster {
+	c := &cluster{ctx: ctx, pool: p}
+	c.kin = discovery.Kin{Lookup: net.DefaultResolver.LookupNetIP, Resolved: c.resolved}
+	return c
+}
+
+// resolved are the addresses of a member.
+func (c *cluster) resolved(configured string) []netip.AddrPort {
+	for _, b := range c.pool.Backends() {
+		if b.Config().Address == configured {
+			return b.Addresses()
+		}
+	}
+	return nil
 }
 
 // seeds are the configured backends.
-func (k *kin) seeds() []string {
+func (c *cluster) seeds() []string {
 	var all []string
-	for _, b := range k.pool.Config().Backends {
+	for _, b := range c.pool.Config().Backends {
 		all = append(all, b.Address)
 	}
 	return all
 }
 
-// members are the front ends of a list, by the addresses that the pool knows them by.
-func (k *kin) members(list []probe.Frontend) []balancer.Found {
-	listed := map[string]string{} // as they are configured, or empty
-	for _, f := range list {
-		listed[f.Address()] = ""
-	}
-	k.recognise(listed)
-	var all []balancer.Found
-	for _, f := range list {
-		address := f.Address()
-		if configured := listed[address]; configured != "" {
-			address = configured
-		}
-		all = append(all, balancer.Found{Address: address, Role: balancer.Role(f.Role)})
-	}
-	return all
-}
-
-// recognise notes for each listed address the backend that is configured for it. A name that could stand for several of
-// them stands for none.
-func (k *kin) recognise(listed map[string]string) {
-	ctx, cancel := context.WithTimeout(k.ctx, nameLookup)
+// members are the front ends of a list, by the addresses that the pool knows them by: those that are configured keep
+// their names, weights and caps.
+func (c *cluster) members(list []probe.Frontend) []balancer.Found {
+	ctx, cancel := context.WithTimeout(c.ctx, nameLookup)
 	defer cancel()
-	for _, b := range k.pool.Config().Backends {
-		if b.Expand {
-			continue
+	configured := c.kin.Configured(ctx, c.pool.Config().Backends, list)
+	all := make([]balancer.Found, len(list))
+	for i, f := range list {
+		all[i] = balancer.Found{Address: f.Address(), Role: balancer.Role(f.Role)}
+		if configured[i] != "" {
+			all[i].Address = configured[i]
 		}
-		var meant []string
-		for _, address := range k.addresses(ctx, b.Address, listed) {
-			if _, ok := listed[address]; ok {
-				meant = append(meant, address)
-			}
-		}
-		if len(meant) == 1 && listed[meant[0]] == "" {
-			listed[meant[0]] = b.Address
-		}
-	}
-}
-
-// addresses are those by which a configured backend may be listed: as it is configured, else as the pool has resolved its
-// name, else, if it is no member now, by a look-up.
-func (k *kin) addresses(ctx context.Context, configured string, listed map[string]string) []string {
-	host, port, _ := net.SplitHostPort(configured)
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return []string{net.JoinHostPort(ip.Unmap().String(), port)}
-	}
-	if _, ok := listed[strings.ToLower(configured)]; ok {
-		return []string{strings.ToLower(configured)}
-	}
-	var all []string
-	for _, b := range k.pool.Backends() {
-		if b.Config().Address == configured {
-			for _, address := range b.Addresses() {
-				all = append(all, address.String())
-			}
-		}
-	}
-	if len(all) > 0 {
-		return all
-	}
-	found, _ := k.lookup(ctx, "ip", host) // what can't be found now may be with the next list
-	for _, ip := range found {
-		all = append(all, net.JoinHostPort(ip.Unmap().String(), port))
 	}
 	return all
 }

@@ -4,6 +4,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +97,28 @@ func TestForeignClients(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestForeignBytesBehindAPROXYHeader are no backend's business either.
+func TestForeignBytesBehindAPROXYHeader(t *testing.T) {
+	eachEngine(t, func(t *testing.T, kind string) {
+		r := serve(t, kind, func(c *Config, _ *Options) {
+			c.Listeners[0].Proxy = ProxyConfig{Accept: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Timeout: hang, FromOthers: TakePlain}
+		}, backendOf(t, func(c *net.TCPConn) {
+			io.WriteString(c, plainGreeting)
+			if b, err := io.ReadAll(c); len(b) > 0 || err != nil {
+				t.Errorf("the backend hears %q, %v", b, err)
+			}
+		}))
+		c := r.dial()
+		c.send("PROXY TCP4 192.0.2.1 192.0.2.2 1234 9030\r\n" + request)
+		if answer := c.wantGone(); !strings.HasPrefix(answer, "HTTP/1.1 400 ") {
+			t.Errorf("the answer is %q", answer)
+		}
+		if s := r.wantReject("http"); s.Client.String() != "192.0.2.1:1234" {
+			t.Errorf("the record is %+v", s)
+		}
+	})
 }
 
 func TestTheAnswerToHTTPIsHTTP(t *testing.T) {

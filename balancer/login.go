@@ -63,7 +63,7 @@ func (s *session) awaitGreeting(server splice.Conn, during step) ([]byte, error)
 // when the session is over, which it has then concluded.
 func (s *session) logIn(server splice.Conn, greeting []byte, joint *splice.Joint) bool {
 	client := s.task.Client()
-	if client.Pending() || s.early() > 0 { // whoever speaks before the greeting does not speak MySQL, or has gone
+	if client.Pending() { // whoever speaks before the greeting does not speak MySQL, or has gone
 		return s.turnForeignerAway(server)
 	}
 	var deadline time.Time
@@ -325,14 +325,9 @@ func (s *session) turnForeignerAway(server splice.Conn) bool {
 	client := s.task.Client()
 	buffer := packetBuffers.Get().(*[packetBuffer]byte)
 	defer packetBuffers.Put(buffer)
-	n := 0
-	if s.early() > 0 {
-		n = copy(buffer[:], s.arrival.read)
-	} else {
-		var err error
-		if n, err = client.Read(buffer[:], time.Now().Add(farewell)); err != nil {
-			return s.loginFailed(err)
-		}
+	n, err := client.Read(buffer[:], time.Now().Add(farewell))
+	if err != nil {
+		return s.loginFailed(err)
 	}
 	s.turnSpeakerAway(sniff.Foreign(buffer[:n]))
 	return false

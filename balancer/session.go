@@ -10,6 +10,7 @@ import (
 	"time"
 	"unique"
 
+	"fairlead/balancer/sniff"
 	"fairlead/balancer/splice"
 )
 
@@ -83,6 +84,10 @@ func (s *session) run(present int64) {
 	}
 	if s.listener.routes != nil && s.pool == s.listener.pool {
 		s.routeBySource()
+	}
+	if s.config.Protocol == MySQL && s.early() > 0 { // it spoke together with its PROXY header, and not in its turn
+		s.turnSpeakerAway(sniff.Foreign(s.arrival.read))
+		return
 	}
 	server, greeting, err := s.lead()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -128,7 +129,8 @@ func TestTLS(t *testing.T) {
 			if err := c.Close(); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
-			if s := r.record(); s.End != "client_closed" || s.User != "" {
+			// The end of TLS comes first, to which the server closes as well.
+			if s := r.record(); !strings.HasSuffix(s.End, "_closed") || s.User != "" {
 				t.Errorf("%s: the record is %+v", name, s)
 			}
 		}
@@ -150,6 +152,8 @@ func TestTLSWithoutALoginTimeout(t *testing.T) {
 		io.WriteString(c, "question")
 		expect(t, c, "question")
 		c.Close()
-		r.wantEnd("client_closed")
+		if s := r.record(); !strings.HasSuffix(s.End, "_closed") {
+			t.Errorf("the record is %+v", s)
+		}
 	})
 }

@@ -109,6 +109,13 @@ func commands() []*cli.Command {
 			Action:    probeCommand,
 		},
 		{
+			Name:      "discover",
+			Usage:     "tell whom the discovery of pools would find, and which listeners would lead there",
+			ArgsUsage: "[POOL]",
+			Flags:     append(places(), dryRunFlag, jsonFlag),
+			Action:    discoverCommand,
+		},
+		{
 			Name:   "status",
 			Usage:  "tell what a running fairlead does",
 			Flags:  append(places(), watchFlag, jsonFlag),

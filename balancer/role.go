@@ -22,6 +22,20 @@ const (
 
 var roleSources = map[RoleSource]int{RoleFromFile: 3, RoleFromDiscovery: 2, RoleFromProbe: 1}
 
+// Learnt is a role for people, with how it was learnt: "leader (discovery)". Metrics tell of the others only that they do
+// not lead.
+func (r Role) Learnt(from RoleSource) string {
+	switch {
+	case from == "":
+		return string(r)
+	case r == "" && from == RoleFromProbe:
+		return "not the leader (probe)"
+	case r == "":
+		return ""
+	}
+	return string(r) + " (" + string(from) + ")"
+}
+
 // outranks tells whether what one source says of a role stands against another one.
 func (s RoleSource) outranks(other RoleSource) bool { return roleSources[s] > roleSources[other] }
 

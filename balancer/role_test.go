@@ -24,6 +24,21 @@ func TestRoleSources(t *testing.T) {
 	}
 }
 
+func TestRoleLearnt(t *testing.T) {
+	for _, c := range []struct {
+		role Role
+		from RoleSource
+		want string
+	}{
+		{"", "", ""}, {Leader, "", "leader"}, {Observer, RoleFromFile, "observer (file)"}, {Follower, RoleFromDiscovery, "follower (discovery)"},
+		{"", RoleFromDiscovery, ""}, {Leader, RoleFromProbe, "leader (probe)"}, {"", RoleFromProbe, "not the leader (probe)"},
+	} {
+		if got := c.role.Learnt(c.from); got != c.want {
+			t.Errorf("%q from %q: %q, want %q", c.role, c.from, got, c.want)
+		}
+	}
+}
+
 // chosen acquires as a listener with these roles would, and gives the place back.
 func (r *poolRig) chosen(t tiers) string {
 	r.t.Helper()

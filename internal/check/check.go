@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,13 +32,15 @@ type Finding struct {
 	Address netip.AddrPort `json:"address"`
 	State   probe.Verdict  `json:"state"`
 	Version string         `json:"version,omitempty"`
-	// Role is from the configuration, or, where that says nothing, from the backend itself.
-	Role         string        `json:"role,omitempty"`
-	ConnectionID uint32        `json:"connection_id,omitempty"`
-	Connect      time.Duration `json:"connect"`
-	Greeting     time.Duration `json:"greeting"`
-	Total        time.Duration `json:"total"`
-	Reason       string        `json:"reason,omitempty"`
+	// Role is from the configuration, or, where that says nothing, from the cluster, or else from the backend itself.
+	// RoleFrom tells which; it is empty while the role is unknown.
+	Role         balancer.Role       `json:"role,omitempty"`
+	RoleFrom     balancer.RoleSource `json:"role_from,omitempty"`
+	ConnectionID uint32              `json:"connection_id,omitempty"`
+	Connect      time.Duration       `json:"connect"`
+	Greeting     time.Duration       `json:"greeting"`
+	Total        time.Duration       `json:"total"`
+	Reason       string              `json:"reason,omitempty"`
 	// Misconfigured is set when the probe itself is not set up right, such as a password that the backend denies.
 	Misconfigured bool `json:"misconfigured,omitempty"`
 }
@@ -58,48 +61,89 @@ func Summary(f *config.File) string {
 }
 
 // Backends probes each backend of a file once, and gives the findings in the order of the file. A name to be expanded
-// gives one for each of its addresses.
+// gives one for each of its addresses; what discovery finds comes after what is configured.
 func Backends(ctx context.Context, f *config.File) []Finding {
-	var all []*[]Finding // each written by a goroutine of its own
-	var running sync.WaitGroup
+	all := make([][]Finding, len(f.Balancer.Pools))
 	places := make(chan struct{}, atOnce)
-	for _, pool := range f.Balancer.Pools {
-		for _, b := range pool.Backends {
-			found := new([]Finding)
-			all = append(all, found)
-			places <- struct{}{}
-			running.Go(func() {
-				defer func() { <-places }()
-				*found = backend(ctx, pool.Name, b, f.Probes[pool.Name])
-			})
-		}
+	var running sync.WaitGroup
+	for i, pool := range f.Balancer.Pools {
+		running.Go(func() { all[i] = poolOf(ctx, f, pool, places) })
 	}
 	running.Wait()
-	var list []Finding
-	for _, found := range all {
-		list = append(list, *found...)
-	}
-	return list
+	return slices.Concat(all...)
 }
 
-// backend probes what one [[pool.backend]] stands for.
-func backend(ctx context.Context, pool string, b balancer.BackendConfig, c probe.Config) []Finding {
+// poolOf probes the backends of one pool, as many at a time as there are places.
+func poolOf(ctx context.Context, f *config.File, pool balancer.PoolConfig, places chan struct{}) []Finding {
+	backends := slices.Clone(pool.Backends)
+	roles := make([]balancer.Role, len(backends)) // that the cluster tells
+	var failed []Finding
+	if f.Discoveries[pool.Name].Type == config.StarRocks {
+		found := discover(ctx, f, pool)
+		for _, m := range found.Members {
+			at := slices.IndexFunc(pool.Backends, func(b balancer.BackendConfig) bool { return b.Address == m.Configured })
+			if at < 0 {
+				backends, roles = append(backends, balancer.BackendConfig{Address: m.Address}), append(roles, m.listed)
+				continue
+			}
+			roles[at] = m.listed
+		}
+		if !found.Good() {
+			failed = []Finding{{Pool: pool.Name, Backend: "(discovery)", State: probe.Unfit, Reason: strings.Join(found.Reasons, "; ")}}
+		}
+	}
+	all := make([][]Finding, len(backends))
+	var running sync.WaitGroup
+	for i, b := range backends {
+		places <- struct{}{}
+		running.Go(func() {
+			defer func() { <-places }()
+			all[i] = backend(ctx, pool.Name, b, roles[i], f.Probes[pool.Name])
+		})
+	}
+	running.Wait()
+	return append(slices.Concat(all...), failed...)
+}
+
+// backend probes what one [[pool.backend]] stands for. listed is the role that the cluster tells.
+func backend(ctx context.Context, pool string, b balancer.BackendConfig, listed balancer.Role, c probe.Config) []Finding {
 	name := b.Name
 	if name == "" {
 		name = b.Address
 	}
+	if b.HTTP != "" {
+		c.HTTP = b.HTTP
+	}
 	host, addresses, err := resolve(ctx, b.Address)
 	if err != nil {
-		return []Finding{{Pool: pool, Backend: name, Role: b.Role, State: probe.Unfit, Reason: "resolve: " + err.Error()}}
+		found := Finding{Pool: pool, Backend: name, State: probe.Unfit, Reason: "resolve: " + err.Error()}
+		return []Finding{found.as(balancer.Role(b.Role), listed, "", false)}
 	}
-	if !b.Expand {
-		return []Finding{once(ctx, probe.Target{Pool: pool, Name: name, Host: host, Addresses: constant(addresses...)}, c, b.Role)}
+	targets := []probe.Target{{Pool: pool, Name: name, Host: host, Addresses: constant(addresses...)}}
+	if b.Expand {
+		targets = nil
+		for _, a := range addresses {
+			targets = append(targets, probe.Target{Pool: pool, Name: a.String(), Host: a.Addr().String(), Addresses: constant(a)})
+		}
 	}
 	var found []Finding
-	for _, a := range addresses {
-		found = append(found, once(ctx, probe.Target{Pool: pool, Name: a.String(), Host: a.Addr().String(), Addresses: constant(a)}, c, b.Role))
+	for _, target := range targets {
+		found = append(found, once(ctx, target, c, balancer.Role(b.Role), listed))
 	}
 	return found
+}
+
+// as gives a finding the role of the one who knows best.
+func (f Finding) as(configured, listed, probed balancer.Role, known bool) Finding {
+	switch {
+	case configured != "":
+		f.Role, f.RoleFrom = configured, balancer.RoleFromFile
+	case listed != "":
+		f.Role, f.RoleFrom = listed, balancer.RoleFromDiscovery
+	case known:
+		f.Role, f.RoleFrom = probed, balancer.RoleFromProbe
+	}
+	return f
 }
 
 // Address probes one host:port. Errors: *AddressError, or that of a name that does not resolve.
@@ -108,20 +152,18 @@ func Address(ctx context.Context, address string, c probe.Config) (Finding, erro
 	if err != nil {
 		return Finding{}, err
 	}
-	return once(ctx, probe.Target{Name: address, Host: host, Addresses: constant(addresses...)}, c, ""), nil
+	return once(ctx, probe.Target{Name: address, Host: host, Addresses: constant(addresses...)}, c, "", ""), nil
 }
 
 func constant(addresses ...netip.AddrPort) func() []netip.AddrPort {
 	return func() []netip.AddrPort { return addresses }
 }
 
-func once(ctx context.Context, target probe.Target, c probe.Config, role string) Finding {
+func once(ctx context.Context, target probe.Target, c probe.Config, configured, listed balancer.Role) Finding {
 	r := probe.Once(ctx, c, target)
-	f := Finding{Pool: target.Pool, Backend: target.Name, Address: r.Address, State: r.Verdict, Version: r.Version, Role: role,
+	f := Finding{Pool: target.Pool, Backend: target.Name, Address: r.Address, State: r.Verdict, Version: r.Version,
 		ConnectionID: r.ConnectionID, Connect: r.Connect, Greeting: r.Greeting, Total: r.Total, Reason: r.Reason}
-	if role == "" {
-		f.Role = r.Role
-	}
+	f = f.as(configured, listed, balancer.Role(r.Role), r.RoleKnown)
 	if r.ConfigError != "" {
 		f.Misconfigured, f.Reason = true, r.ConfigError
 	}

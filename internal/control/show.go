@@ -110,12 +110,13 @@ func backendCells(b balancer.BackendStatus, now time.Time) []terminal.Cell {
 	}
 }
 
-// role is the backend's label, and whether it stands back.
+// role is what the backend is to its cluster, how that was learnt, and whether it stands back.
 func role(b balancer.BackendStatus) string {
+	learnt := b.Role.Learnt(b.RoleFrom)
 	if !b.Backup {
-		return string(b.Role)
+		return learnt
 	}
-	return strings.TrimSpace(string(b.Role) + " backup")
+	return strings.TrimSpace(learnt + " backup")
 }
 
 // backendReason says why the state is what it is, and what a person wants where the state does not show it.

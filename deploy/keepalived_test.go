@@ -38,7 +38,6 @@ func TestVIP(t *testing.T) {
 	for name, fault := range map[string][]string{
 		"a fraction in version 2": {"vrrp_version 3", "vrrp_version 2"},
 		"a typing error":          {"nopreempt\n", "nopreemt\n"},
-		"a file that nobody has":  {"    track_file {\n        fairlead_ready", "    track_file {\n        fairlead_redy"},
 	} {
 		if text, err := checkVIP(t, replaced(t, vipPath, t.TempDir(), append(fault, here...)...)); err == nil && strings.TrimSpace(text) == "" {
 			t.Errorf("%s: keepalived finds nothing", name)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -88,6 +89,31 @@ func orderCommand(o balancer.Order, does string) *cli.Command {
 			return nil
 		},
 	}
+}
+
+func killCommand(c *cli.Context) error {
+	word, err := oneArgument(c, "ID")
+	if err != nil {
+		return err
+	}
+	id, err := strconv.ParseUint(word, 10, 64)
+	if err != nil {
+		return usage(fmt.Errorf("fairlead: %q is no number of a session: see fairlead sessions", word))
+	}
+	client, err := clientOf(c)
+	if err != nil {
+		return err
+	}
+	killed, err := client.Kill(c.Context, id)
+	var unknown *control.BackendError
+	if errors.As(err, &unknown) {
+		return usage(err)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Printf("session %d of %s on %s/%s is ended\n", killed.ID, killed.Client, killed.Pool, killed.Backend)
+	return nil
 }
 
 // controlClient is clientOf for a command without arguments.

@@ -127,6 +127,13 @@ func commands() []*cli.Command {
 			Flags:  append(places(), jsonFlag),
 			Action: sessionsCommand,
 		},
+		{
+			Name:      "kill",
+			Usage:     "end one session at once",
+			ArgsUsage: "ID (as the command sessions tells it)",
+			Flags:     places(),
+			Action:    killCommand,
+		},
 		orderCommand(balancer.Drain, "let no new sessions onto a backend; those that it has go on"),
 		orderCommand(balancer.Disable, "take a backend out of service; sessions that it has go on"),
 		orderCommand(balancer.Enable, "undo drain or disable: the backend's health decides again"),

@@ -19,7 +19,7 @@ import (
 // ErrUnreachable is wrapped by errors of a Client that found nobody at the socket.
 var ErrUnreachable = errors.New("control: no answer")
 
-// BackendError tells that a backend is not there, or was not named clearly enough.
+// BackendError tells that a backend or a session is not there, or was not named clearly enough.
 type BackendError struct{ Message string }
 
 // Error says what is wrong with the name, and what may have been meant.
@@ -66,6 +66,13 @@ func (c *Client) Order(ctx context.Context, o balancer.Order, backend string) (O
 	var done Ordered
 	err := c.ask(ctx, http.MethodPost, "/v1/backends/"+o.String(), order{backend}, &done)
 	return done, err
+}
+
+// Kill ends a session at once, and returns what it was. Errors: *BackendError when there is no such session, ErrUnreachable.
+func (c *Client) Kill(ctx context.Context, id uint64) (balancer.LiveSession, error) {
+	var killed balancer.LiveSession
+	err := c.ask(ctx, http.MethodPost, fmt.Sprintf("/v1/sessions/%d/kill", id), nil, &killed)
+	return killed, err
 }
 
 // ask sends a question and reads the answer into an object. Errors: ErrUnreachable, *BackendError.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,15 +31,17 @@ const (
 type Server struct {
 	balancer *balancer.Balancer
 	about    About
+	log      *slog.Logger
 	http     *http.Server
 }
 
 // NewServer returns a server for a balancer.
 func NewServer(b *balancer.Balancer, about About, log *slog.Logger) *Server {
-	s := &Server{balancer: b, about: about}
+	s := &Server{balancer: b, about: about, log: log}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", s.status)
 	mux.HandleFunc("GET /v1/sessions", s.sessions)
+	mux.HandleFunc("POST /v1/sessions/{id}/kill", s.kill)
 	for _, o := range []balancer.Order{balancer.Enable, balancer.Drain, balancer.Disable} {
 		mux.HandleFunc("POST /v1/backends/"+o.String(), func(w http.ResponseWriter, r *http.Request) { s.order(w, r, o) })
 	}
@@ -108,6 +111,21 @@ func (s *Server) order(w http.ResponseWriter, r *http.Request, o balancer.Order)
 	}
 	b.Pool.Order(b, o, strings.TrimSpace(o.String()+" ordered "+by(r.Context())))
 	answer(w, http.StatusOK, Ordered{Pool: b.Pool.Name(), Backend: b.Name, State: b.State(), Sessions: b.Sessions()})
+}
+
+func (s *Server) kill(w http.ResponseWriter, r *http.Request) {
+	id, err := strconv.ParseUint(r.PathValue("id"), 10, 64)
+	if err != nil {
+		answer(w, http.StatusBadRequest, Fault{fmt.Sprintf("%.40q is no number of a session", r.PathValue("id"))})
+		return
+	}
+	killed, ok := s.balancer.Kill(id)
+	if !ok {
+		answer(w, http.StatusNotFound, Fault{fmt.Sprintf("no such session: %d: fairlead sessions lists them", id)})
+		return
+	}
+	s.log.Info(strings.TrimSpace("session killed "+by(r.Context())), "id", id, "client", killed.Client, "user", killed.User, "backend", killed.Backend)
+	answer(w, http.StatusOK, killed)
 }
 
 func (s *Server) unknown(w http.ResponseWriter, r *http.Request) {

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"fmt"
@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// version is set by the Makefile: -ldflags "-X main.version=…".
+// version is the one that Run was given.
 var version = "dev"
 
 // revision is the commit that the program was built from, with -dirty when files had been changed; empty when unknown.

@@ -106,9 +106,9 @@ func TestEveryKeyArrives(t *testing.T) {
 		{"shutdown", f.Shutdown, "{Grace:1s}"},
 		{"log", f.Log, "{Level:DEBUG Format:json}"},
 		{"engine", f.Balancer.Engine, "{Kind:goroutines Loops:3 PipeSize:4096}"},
-		{"listener", f.Balancer.Listeners[0], "{Name:l Bind:[127.0.0.1:3 [::1]:3] Pool:p Keepalive:2s MaxSessions:7 Roles:[observer follower] RolesFallback:true MaxSessionsPerUser:5 MaxSessionsPerDatabase:6 Routes:[{User:[u v*] Pool:p} {Database:[d] Program:[r*] Source:[10.0.0.0/8 2001:db8::7/128] Pool:p}] Backlog:8 "+
-			"Gate:{Allow:[10.0.0.0/8] Deny:[10.6.6.0/24 10.7.7.7/32] MaxSessionsPerSource:20 Rate:21 RateBurst:22 RatePerSource:23 RatePerSourceBurst:24} "+
-			"Proxy:{Accept:[10.0.0.10/32] Timeout:25s FromOthers:refuse} "+
+		{"listener", f.Balancer.Listeners[0], "{Name:l Bind:[127.0.0.1:3 [::1]:3] Pool:p Keepalive:2s MaxSessions:7 Roles:[observer follower] RolesFallback:true MaxSessionsPerUser:5 MaxSessionsPerDatabase:6 Routes:[{User:[u v*] Pool:p} {Database:[d] Program:[r*] Source:[10.0.0.0/8 2001:db8::7/128] Pool:p}] Backlog:8 " +
+			"Gate:{Allow:[10.0.0.0/8] Deny:[10.6.6.0/24 10.7.7.7/32] MaxSessionsPerSource:20 Rate:21 RateBurst:22 RatePerSource:23 RatePerSourceBurst:24} " +
+			"Proxy:{Accept:[10.0.0.10/32] Timeout:25s FromOthers:refuse} " +
 			"Sniff:{Wait:26ms Timeout:27s Routes:[{Protocol:tls SNI:[*.fe] ALPN:[h2] Pool:raw} {Protocol:http Host:[h] Pool:raw}]}}"},
 		{"raw listener", f.Balancer.Listeners[1], "{Name:raw Bind:[127.0.0.1:4] Pool:raw Keepalive:1m0s Backlog:4096 Gate:{} Proxy:{Timeout:3s FromOthers:plain} Sniff:{Wait:50ms Timeout:5s}}"},
 		{"pool", f.Balancer.Pools[0], "{Name:p Protocol:mysql Policy:source-hash ConnectTimeout:1s GreetingTimeout:2s SetupTimeout:30s IdleTimeout:4s Linger:5s Keepalive:6s MaxSessions:9 Queue:10 QueueTimeout:7s SessionsOnDown:keep ResolveInterval:8s Source:10.0.0.1 SendProxy:v2 Minimum:2 LearnsRoles:true Backends:[{Address:fe1:9030 Name:one Weight:2 MaxSessions:11 Backup:true Role:leader Expand:true HTTP:http://{host}:8031/} {Address:fe2:9030}]}"},

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -224,5 +225,51 @@ func TestASessionOutlivesItsListener(t *testing.T) {
 		c.Close()
 		await(t, "the shutdown", over)
 		r.wantEnd("server_closed")
+	})
+}
+
+// TestShutdownBesideEverything: clients come, people look, and a second signal closes at once.
+func TestShutdownBesideEverything(t *testing.T) {
+	eachEngine(t, func(t *testing.T, kind string) {
+		_, addresses := startFEs(t, 2, nil)
+		r := serve(t, kind, nil, addresses...)
+		address, stop := r.address(), make(chan struct{})
+		var beside sync.WaitGroup
+		for range 3 {
+			beside.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					if c, err := login(address, ""); err == nil {
+						c.Close()
+					}
+				}
+			})
+		}
+		for _, look := range []func(){
+			func() { r.Status() }, func() { r.Ready() }, func() { r.LiveSessions() }, func() { r.sum("sessions_total") },
+		} {
+			beside.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+						look()
+					}
+				}
+			})
+		}
+		for range 20 {
+			r.record()
+		}
+		over := r.shutDown(t.Context(), 50*time.Millisecond, hang)
+		r.Close()
+		await(t, "the shutdown", over)
+		close(stop)
+		beside.Wait()
 	})
 }

@@ -159,7 +159,7 @@ func (l *loop) patience() int {
 	if len(l.timers) > 0 {
 		next = l.timers[0].when
 	}
-	if len(l.dirty) > 0 {
+	if len(l.dirty) > 0 || len(l.idle) > fewCoroutines {
 		next = min(next, l.publish)
 	}
 	for _, d := range l.acceptors {
@@ -216,7 +216,7 @@ func (l *loop) expire() {
 // report publishes what was moved, and gives sessions that have lived for a while their keepalive: the short ones are
 // spared its system calls.
 func (l *loop) report() {
-	if len(l.dirty) == 0 || l.now < l.publish {
+	if len(l.dirty) == 0 && len(l.idle) <= fewCoroutines || l.now < l.publish {
 		return
 	}
 	for i, s := range l.dirty {

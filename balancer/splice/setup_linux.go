@@ -157,6 +157,9 @@ func (l *loop) dismiss(s *session) {
 	c.joined, c.done, c.watch, c.woken, c.cut = false, false, false, false, Unfinished
 	if len(l.idle) < spareCoroutines {
 		l.idle = append(l.idle, c)
+		if len(l.idle) == fewCoroutines+1 && len(l.dirty) == 0 {
+			l.publish = l.now + int64(publishing) // a report is due, be it only to let it go
+		}
 		return
 	}
 	c.stop()

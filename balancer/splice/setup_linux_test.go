@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -278,6 +279,23 @@ func TestCoroutinesAreTrimmed(t *testing.T) {
 				t.Errorf("%d coroutines are kept for longer, want %d", n, fewCoroutines)
 			}
 		})
+	})
+}
+
+// They are given back also when nothing else happens on the loop after the burst.
+func TestCoroutinesAreTrimmedInSilence(t *testing.T) {
+	withLoop(t, Options{}, func(e *loops, _ *loop) {
+		before := runtime.NumGoroutine()
+		const burst = spareCoroutines
+		tasks := make(chan Task, burst)
+		a := listenThrough(t, e, func(task Task) { tasks <- task; _ = task.Park(time.Time{}) })
+		for range burst {
+			dialTCP(t, a.Address())
+		}
+		for range burst {
+			await(t, "a set-up", tasks).Wake()
+		}
+		eventually(t, "the coroutines to go", func() bool { return runtime.NumGoroutine() <= before+fewCoroutines })
 	})
 }
 

@@ -279,8 +279,9 @@ func testBytes(t *testing.T, engine string) {
 		})
 	}
 	clients.Wait()
-	// A loop keeps a few set-ups' coroutines, and its pipes: at most one for each direction that ever was at the same time.
-	p.settles(before, footprint{goroutines: 16, descriptors: 4 * atOnce})
+	spare := spareCoroutines()
+	spare.descriptors = 4 * atOnce // pipes are kept: at most one for each direction that ever was at the same time
+	p.settles(before, spare)
 	outcomes := make(map[uint64]error)
 	for _, s := range servers {
 		s.stop()

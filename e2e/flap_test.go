@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,6 +62,9 @@ func (p *process) settles(before, spare footprint) {
 			p.gaugesAreZero()
 	})
 }
+
+// spareCoroutines are those that each event loop keeps after a burst of set-ups.
+func spareCoroutines() footprint { return footprint{goroutines: 4 * runtime.NumCPU()} }
 
 // gaugesAreZero tells whether no backend has a session.
 func (p *process) gaugesAreZero() bool {

@@ -119,9 +119,9 @@ func (g *gate) admit(client netip.Addr) (given *pass, reason string) {
 	if !g.config.permits(client) {
 		return nil, rejectDenied
 	}
-	now := g.now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	now := g.now()
 	if !g.config.countsSources() {
 		if g.mu.all != nil && !g.mu.all.AllowN(now, 1) {
 			return nil, rejectListenerRate

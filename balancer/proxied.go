@@ -47,6 +47,7 @@ type arrival struct {
 	read        []byte         // of the client, and not passed on yet
 	destination netip.AddrPort // that a PROXY header announced
 	undecided   bool           // which protocol the client speaks
+	silent      bool           // it has said nothing, and is taken to wait for a greeting
 	kind        string         // http, tls, mysql or "": what it speaks
 }
 

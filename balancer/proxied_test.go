@@ -205,7 +205,9 @@ func TestGateOfSessions(t *testing.T) {
 				r := serve(t, kind, func(config *Config, _ *Options) { config.Listeners[0].Gate = c.gate }, fes...)
 				if g := r.Listener("mysql").gate; c.gate.Rate+c.gate.RatePerSource > 0 {
 					began := time.Now()
+					g.mu.Lock()
 					g.now = func() time.Time { return began } // no rate recovers
+					g.mu.Unlock()
 				}
 				var held []*client
 				for range c.held {

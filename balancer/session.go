@@ -90,6 +90,12 @@ func (s *session) run(present int64) {
 		return
 	}
 	server, greeting, err := s.lead()
+	if s.spokeUp(err) {
+		if !s.heard(server) {
+			return
+		}
+		server, greeting, err = s.lead()
+	}
 	if err != nil {
 		s.refuse(err)
 		return

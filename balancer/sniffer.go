@@ -131,6 +131,9 @@ func (s *session) sniffed() bool {
 	buffer, client := fixed[:], s.task.Client()
 	got := copy(buffer, s.arrival.read)
 	silence, deadline := time.Now().Add(f.wait), s.started.Add(f.timeout)
+	if deadline.Before(silence) { // setting up may have taken long
+		deadline = silence
+	}
 	for work, ended := 0, false; ; {
 		if got > 0 {
 			route, v := f.decide(buffer[:got])
@@ -145,13 +148,14 @@ func (s *session) sniffed() bool {
 			buffer = append(buffer[:got:got], make([]byte, got)...)
 		}
 		until := deadline
-		if got == 0 && silence.Before(deadline) {
+		if got == 0 {
 			until = silence
 		}
 		n, err := client.Read(buffer[got:], until)
 		switch {
 		case errors.Is(err, splice.ErrTimeout) && got == 0:
 			s.leadTo(f.silent, SniffMySQL)
+			s.arrival.silent = true
 			return true
 		case errors.Is(err, io.EOF) && got > 0:
 			ended = true // what it said is all that it will say
@@ -160,6 +164,25 @@ func (s *session) sniffed() bool {
 		}
 		got += n
 	}
+}
+
+// spokeUp tells whether a client that was taken for one of MySQL for its silence has begun to speak before it was greeted,
+// or has closed its side: a busy machine or a slow network made it late, and it has not seen a byte yet. err is how the
+// search for a server went.
+func (s *session) spokeUp(err error) bool {
+	return s.arrival != nil && s.arrival.silent && (err == nil || errors.Is(err, splice.ErrClientGone)) && s.task.Client().Pending()
+}
+
+// heard gives back what the silent client got, which may be nothing, and listens to it again.
+func (s *session) heard(server splice.Conn) bool {
+	if server != nil {
+		server.Close()
+	}
+	s.lease.Release()
+	s.lease, s.connect, s.greeting, s.login = nil, 0, 0, identity{}
+	s.pool, s.config = s.listener.pool, s.listener.pool.config.Load()
+	s.arrival.undecided, s.arrival.silent = true, false
+	return s.sniffed()
 }
 
 // spoken leads a client that has said first to the pool of its protocol. What no route is for goes where a listener without

@@ -107,7 +107,7 @@ func TestErrorsTellNoAddresses(t *testing.T) {
 // TestPlacesAreTakenInTurn: max_sessions and the queue, end to end.
 func TestPlacesAreTakenInTurn(t *testing.T) {
 	eachEngine(t, func(t *testing.T, kind string) {
-		fes, addresses := startFEs(t, 2, nil)
+		_, addresses := startFEs(t, 2, nil)
 		r := serve(t, kind, func(c *Config, _ *Options) { c.Pools[0].MaxSessions, c.Pools[0].Queue = 2, 8 }, addresses...)
 		in := r.crowd(4, 4)
 		var waiting sync.WaitGroup
@@ -128,9 +128,9 @@ func TestPlacesAreTakenInTurn(t *testing.T) {
 		}
 		for range 8 {
 			c := <-entered
-			for _, fe := range fes {
-				if n := fe.Sessions(); n > 2 {
-					t.Errorf("a backend has %d sessions, its cap is 2", n)
+			for _, b := range r.Status().Pools[0].Backends {
+				if b.Sessions > 2 {
+					t.Errorf("%s has %d sessions, its cap is 2", b.Name, b.Sessions)
 				}
 			}
 			c.Close()

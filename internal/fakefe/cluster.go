@@ -14,7 +14,7 @@ var ErrNotMember = errors.New("fakefe: not a member of the cluster")
 // on real front ends, QueryPort alone tells them apart.
 type Cluster struct {
 	template Config
-	// changes serialises Add, Remove, MoveLeader and Stop. It is not mu, so that whoever is told of an event meanwhile may
+	// changes serialises Add, Remove, Drop, MoveLeader and Stop. It is not mu, so that whoever is told of an event meanwhile may
 	// ask for the members.
 	changes sync.Mutex
 
@@ -101,18 +101,32 @@ func (c *Cluster) Add(role Role) (*FE, error) {
 func (c *Cluster) Remove(fe *FE) error {
 	c.changes.Lock()
 	defer c.changes.Unlock()
+	if err := c.drop(fe); err != nil {
+		return err
+	}
+	fe.Stop()
+	return nil
+}
+
+// Drop takes an FE out of the list and lets it run on, as ALTER SYSTEM DROP FOLLOWER does. To stop it later is the
+// caller's business.
+func (c *Cluster) Drop(fe *FE) error {
+	c.changes.Lock()
+	defer c.changes.Unlock()
+	return c.drop(fe)
+}
+
+// drop is Drop with c.changes held.
+func (c *Cluster) drop(fe *FE) error {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	i := slices.Index(c.mu.members, fe)
 	if i >= 0 {
 		c.mu.members = slices.Delete(c.mu.members, i, i+1)
 		delete(c.mu.ids, fe)
+		return nil
 	}
-	c.mu.Unlock()
-	if i < 0 {
-		return ErrNotMember
-	}
-	fe.Stop()
-	return nil
+	return ErrNotMember
 }
 
 // MoveLeader makes fe the leader; the one that led becomes a follower.

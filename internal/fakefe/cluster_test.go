@@ -182,6 +182,16 @@ func TestCluster(t *testing.T) {
 	if err != nil || c.Leader() != leader || members[1].Role() != Follower {
 		t.Errorf("a new leader: %v", err)
 	}
+	if err := c.Drop(added); err != nil {
+		t.Fatal(err)
+	}
+	defer added.Stop()
+	if rows, _ = list(t, added); summary(rows) != "fe1 FOLLOWER true, fe2 FOLLOWER true, fe3 FOLLOWER true, fe6 LEADER true" {
+		t.Errorf("one that was dropped runs on, and lists %s", summary(rows))
+	}
+	if err := c.Drop(added); !errors.Is(err, ErrNotMember) {
+		t.Errorf("dropping it again: %v", err)
+	}
 	c.Stop()
 	if _, err := c.Add(Observer); !errors.Is(err, ErrStopped) {
 		t.Errorf("Add after Stop: %v", err)

@@ -45,8 +45,9 @@ func (e *endpoint) open() error {
 		return fmt.Errorf("fakefe: %w", err)
 	}
 	e.listener = l
-	// Where nothing could be held, the kernel has chosen the port only now.
-	e.address = l.Addr().(*net.TCPAddr)
+	if e.address.Port == 0 { // nothing could be held, and the kernel has chosen the port only now
+		e.address = l.Addr().(*net.TCPAddr)
+	}
 	e.serving.Go(func() { e.serve(l) })
 	return nil
 }

@@ -1,0 +1,442 @@
+package e2e
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"fairlead/balancer"
+	"fairlead/internal/check"
+	"fairlead/internal/control"
+	"fairlead/internal/fakefe"
+)
+
+// startCluster starts front ends that know of each other: fe1 leads, fe2 and fe3 follow, the others are observers.
+func startCluster(t *testing.T, size int) *fakefe.Cluster {
+	t.Helper()
+	cluster, err := fakefe.StartCluster(size, fakefe.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Stop)
+	return cluster
+}
+
+// discovering is a configuration that finds a cluster by one of its members, and leads to any front end, to the leader,
+// and to observers as long as there are some.
+func discovering(seed *fakefe.FE, more string) string {
+	return fmt.Sprintf(`
+[[listener]]
+name = "any"
+bind = "127.0.0.1:0"
+pool = "fe"
+[[listener]]
+name = "leader"
+bind = "127.0.0.1:0"
+pool = "fe"
+roles = ["leader"]
+[[listener]]
+name = "readers"
+bind = "127.0.0.1:0"
+pool = "fe"
+roles = ["observer"]
+roles_fallback = true
+[[pool]]
+name = "fe"
+slow_start = "0s"
+%s
+  [pool.discovery]
+  type = "starrocks"
+  user = "root"
+  interval = "50ms"
+  %s
+  [[pool.backend]]
+  address = %q
+`, fast, more, seed.Address())
+}
+
+// discoveries counts the times that the cluster was asked, by their result.
+func (p *process) discoveries(result string) int {
+	p.t.Helper()
+	n, err := strconv.Atoi(p.metrics()[fmt.Sprintf(`fairlead_discoveries_total{pool="fe",result=%q}`, result)])
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return n
+}
+
+// rediscovers returns when the cluster has been asked once more, from now on, with that result.
+func (p *process) rediscovers(result string) {
+	p.t.Helper()
+	before := p.discoveries(result)
+	p.poll("another discovery: "+result, func() bool { return p.discoveries(result) >= before+2 }) // one may be under way
+}
+
+// members are those that the pool has, by their addresses; those that have only sessions left are Removed.
+func (p *process) members() map[string]balancer.BackendStatus {
+	p.t.Helper()
+	s, err := control.NewClient(p.socket).Status(p.t.Context())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	all := map[string]balancer.BackendStatus{}
+	for _, b := range s.Pools[0].Backends {
+		all[b.Addresses[0].String()] = b
+	}
+	return all
+}
+
+// guests come to a listener all the time.
+func guests(p *process, listener string) load {
+	return load{Address: p.address(listener), User: "root", Question: whichFE, Every: 5 * time.Millisecond}
+}
+
+// enterThrough makes one session through a listener, and tells where it leads.
+func (p *process) enterThrough(listener string) (*sql.Conn, string) {
+	p.t.Helper()
+	c := connect(p.t, p.open(listener))
+	return c, ask(p.t, c, whichFE)
+}
+
+// TestElection: the listener of the leader follows with the next discovery, and nobody else notices.
+func TestElection(t *testing.T) {
+	cluster := startCluster(t, 4)
+	fes := cluster.Members()
+	p := start(t, discovering(fes[0], ""))
+	f := come(t, guests(p, "leader"))
+	f.served("fe1", time.Time{})
+	held, on := p.enterThrough("leader")
+	if on != "fe1" {
+		t.Fatalf("the leader's listener leads to %s", on)
+	}
+	for _, next := range []*fakefe.FE{fes[1], fes[2], fes[0], fes[3]} {
+		if err := cluster.MoveLeader(next); err != nil {
+			t.Fatal(err)
+		}
+		p.rediscovers("success")
+		known := time.Now()
+		if _, on := p.enterThrough("leader"); on != next.Name() {
+			t.Errorf("after %s was elected the leader's listener leads to %s", next.Name(), on)
+		}
+		f.more(20, known)
+		if wrong := f.visits(func(v visit) bool { return v.Began.After(known) && v.Server != next.Name() }); len(wrong) > 0 {
+			t.Errorf("after %s was elected: %s", next.Name(), listed(wrong))
+		}
+		if b := p.members()[next.Address()]; b.Role != balancer.Leader || b.RoleFrom != balancer.RoleFromDiscovery {
+			t.Errorf("the leader's status: %+v", b)
+		}
+		p.command("status").wants(t, 0, "leader (discovery)", "")
+	}
+	if got := ask(t, held, whichFE); got != "fe1" {
+		t.Errorf("a session from before answers %s", got)
+	}
+	f.stop()
+	if failed := f.failed(); len(failed) > 0 {
+		t.Errorf("logins failed: %s", listed(failed))
+	}
+	p.awaitMessage("backend has another role")
+}
+
+// TestFrozenLeader: the leader, which is also the seed that has always answered, accepts and is silent; the cluster elects
+// another one.
+func TestFrozenLeader(t *testing.T) {
+	cluster := startCluster(t, 3)
+	fes := cluster.Members()
+	p := start(t, discovering(fes[0], ""))
+	if _, on := p.enterThrough("leader"); on != "fe1" {
+		t.Fatalf("the leader's listener leads to %s", on)
+	}
+	suffer(t, fes[0], fakefe.Freeze)
+	if err := cluster.MoveLeader(fes[1]); err != nil {
+		t.Fatal(err)
+	}
+	p.rediscovers("success")
+	if _, on := p.enterThrough("leader"); on != "fe2" {
+		t.Errorf("after the election the leader's listener leads to %s", on)
+	}
+}
+
+// TestReaders: a listener for observers leads elsewhere only while there is none.
+func TestReaders(t *testing.T) {
+	cluster := startCluster(t, 4)
+	observer := cluster.Members()[3]
+	p := start(t, discovering(cluster.Members()[0], ""))
+	p.poll("the observer to be up", func() bool { return p.members()[observer.Address()].State == balancer.Up })
+	f := come(t, guests(p, "readers"))
+	f.more(20, time.Now())
+	if wrong := f.visits(func(v visit) bool { return v.Server != "fe4" }); len(wrong) > 0 {
+		t.Errorf("readers were led to %s", listed(wrong))
+	}
+	suffer(t, observer, fakefe.Refuse)
+	p.poll("the observer to be down", func() bool { return p.members()[observer.Address()].State == balancer.Down })
+	f.more(20, time.Now())
+	suffer(t, observer, fakefe.None)
+	p.poll("the observer to be up again", func() bool { return p.members()[observer.Address()].State == balancer.Up })
+	back := time.Now()
+	f.more(20, back)
+	if wrong := f.visits(func(v visit) bool { return v.Began.After(back) && v.Server != "fe4" }); len(wrong) > 0 {
+		t.Errorf("with an observer again, readers were led to %s", listed(wrong))
+	}
+	f.stop()
+	if failed := f.failed(); len(failed) > 0 {
+		t.Errorf("logins failed: %s", listed(failed))
+	}
+}
+
+// TestFrontEndsComeAndGo: with logins going on all the time front ends join and leave, and no login fails. Sessions on one
+// that left go on.
+func TestFrontEndsComeAndGo(t *testing.T) {
+	cluster := startCluster(t, 3)
+	p := start(t, discovering(cluster.Members()[0], ""))
+	f := come(t, guests(p, "any"))
+	for _, name := range []string{"fe1", "fe2", "fe3"} {
+		f.served(name, time.Time{})
+	}
+	for range 3 {
+		added, err := cluster.Add(fakefe.Observer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.served(added.Name(), time.Time{})
+		db := p.open("readers")
+		held := connect(t, db)
+		if on := ask(t, held, whichFE); on != added.Name() {
+			t.Errorf("the only observer is %s, and readers are led to %s", added.Name(), on)
+		}
+		if err := cluster.Drop(added); err != nil {
+			t.Fatal(err)
+		}
+		p.poll("the pool to be without "+added.Name(), func() bool {
+			b, ok := p.members()[added.Address()]
+			return !ok || b.Removed && b.Sessions == 1
+		})
+		gone := time.Now()
+		f.more(20, gone)
+		if wrong := f.visits(func(v visit) bool { return v.Began.After(gone) && v.Server == added.Name() }); len(wrong) > 0 {
+			t.Errorf("clients were led to %s, which had left: %s", added.Name(), listed(wrong))
+		}
+		if got := ask(t, held, whichFE); got != added.Name() {
+			t.Errorf("the session on %s answers %s", added.Name(), got)
+		}
+		if b := p.members()[added.Address()]; !b.Removed || b.Sessions != 1 {
+			t.Errorf("its status: %+v", b)
+		}
+		held.Close()
+		db.Close()
+		p.poll("the session's end", func() bool { _, ok := p.members()[added.Address()]; return !ok })
+		added.Stop()
+		p.poll("nothing to be left of "+added.Name(), func() bool {
+			for series := range p.metrics() {
+				if strings.Contains(series, added.Address()) {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	f.stop()
+	if failed := f.visits(func(v visit) bool { return v.Failed != "" || v.Unasked != "" }); len(failed) > 0 {
+		t.Errorf("logins or their queries failed: %s", listed(failed))
+	}
+}
+
+// TestSeedsAreLost: those that were found are asked when the one that is configured is gone, and when all are gone the list
+// stays as it was.
+func TestSeedsAreLost(t *testing.T) {
+	cluster := startCluster(t, 3)
+	fes := cluster.Members()
+	p := start(t, discovering(fes[0], ""))
+	p.poll("three front ends to be up", func() bool {
+		up := 0
+		for _, b := range p.members() {
+			if b.State == balancer.Up {
+				up++
+			}
+		}
+		return up == 3
+	})
+	f := come(t, guests(p, "any"))
+	f.more(20, time.Now())
+	suffer(t, fes[0], fakefe.Refuse)
+	added, err := cluster.Add(fakefe.Observer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.served(added.Name(), time.Time{})
+	f.stop()
+	if failed := f.failed(); len(failed) > 0 {
+		t.Errorf("logins failed: %s", listed(failed))
+	}
+
+	for _, fe := range cluster.Members() {
+		suffer(t, fe, fakefe.Kill)
+	}
+	p.rediscovers("failure")
+	if n := len(p.members()); n != 4 {
+		t.Errorf("with all front ends gone the pool has %d members", n)
+	}
+	r := p.awaitMessage("no list of front ends: keeping what is known")
+	for _, fe := range cluster.Members() {
+		if reason := fmt.Sprint(r["reason"]); !strings.Contains(reason, fe.Address()+": ") {
+			t.Errorf("the reason does not name %s: %s", fe.Address(), reason)
+		}
+	}
+	suffer(t, fes[2], fakefe.None)
+	p.awaitMessage("front ends are listed again")
+	p.poll("the one that is back to serve", func() bool {
+		answer, err := tryAsk(t, openDB(t, "root@tcp("+p.address("any")+")/"), whichFE)
+		return err == nil && answer == fes[2].Name()
+	})
+}
+
+// TestMinimum: a list that has shrunk too much is not believed.
+func TestMinimum(t *testing.T) {
+	cluster := startCluster(t, 3)
+	fes := cluster.Members()
+	p := start(t, discovering(fes[0], "minimum = 3"))
+	p.poll("three members", func() bool { return len(p.members()) == 3 })
+	if err := cluster.Drop(fes[2]); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(fes[2].Stop)
+	p.rediscovers("rejected")
+	if n := len(p.members()); n != 3 {
+		t.Errorf("the pool has %d members", n)
+	}
+	f := come(t, guests(p, "any"))
+	f.served("fe3", time.Now())
+	f.stop()
+	if failed := f.failed(); len(failed) > 0 {
+		t.Errorf("logins failed: %s", listed(failed))
+	}
+	r := p.awaitMessage("no list of front ends: keeping what is known")
+	if !strings.Contains(fmt.Sprint(r["reason"]), "2 of at least 3") || fmt.Sprint(r["known"]) != "3" {
+		t.Errorf("the log says %v", r)
+	}
+	if m := p.metrics(); m[`fairlead_discovery_members{pool="fe"}`] != "3" {
+		t.Errorf("the metrics tell of %s members", m[`fairlead_discovery_members{pool="fe"}`])
+	}
+	if _, err := cluster.Add(fakefe.Observer); err != nil {
+		t.Fatal(err)
+	}
+	p.poll("the one that left to be gone", func() bool { _, ok := p.members()[fes[2].Address()]; return !ok })
+}
+
+// TestDiscoveryByName: each address of a name is a member.
+func TestDiscoveryByName(t *testing.T) {
+	fe := startFE(t, fakefe.Config{})
+	_, port, _ := strings.Cut(fe.Address(), ":")
+	p := start(t, fmt.Sprintf(`
+[[listener]]
+name = "any"
+bind = "127.0.0.1:0"
+pool = "fe"
+[[pool]]
+name = "fe"
+  [pool.discovery]
+  type = "dns"
+  name = "localhost:%s"
+`, port))
+	if _, ok := p.members()[fe.Address()]; !ok {
+		t.Errorf("the members are %+v", p.members())
+	}
+	if _, on := p.enterThrough("any"); on != "fe1" {
+		t.Errorf("led to %s", on)
+	}
+	fairlead(t, "discover", "-c", p.config).wants(t, 0, fe.Address(), "")
+}
+
+// TestLeaderFromMetrics: without any login the front ends' metrics tell who leads.
+func TestLeaderFromMetrics(t *testing.T) {
+	cluster := startCluster(t, 3)
+	text := "[[listener]]\nname = \"leader\"\nbind = \"127.0.0.1:0\"\npool = \"fe\"\nroles = \"leader\"\n[[pool]]\nname = \"fe\"\n" +
+		fast + "  leader_from_metrics = true\n"
+	for _, fe := range cluster.Members() {
+		text += fmt.Sprintf("  [[pool.backend]]\n  name = %q\n  address = %q\n  http = \"http://%s/api/health\"\n", fe.Name(), fe.Address(), fe.HTTPAddress())
+	}
+	p := start(t, text)
+	for i, fe := range cluster.Members() {
+		if err := cluster.MoveLeader(fe); err != nil {
+			t.Fatal(err)
+		}
+		p.poll(fe.Name()+" alone to be known as the leader", func() bool {
+			for address, b := range p.members() {
+				if b.RoleFrom != balancer.RoleFromProbe || (b.Role == balancer.Leader) != (address == fe.Address()) {
+					return false
+				}
+			}
+			return true
+		})
+		if _, on := p.enterThrough("leader"); on != fe.Name() {
+			t.Errorf("election %d: led to %s, not to %s", i+1, on, fe.Name())
+		}
+	}
+	p.command("status").wants(t, 0, "leader (probe)", "")
+	fairlead(t, "check", "--probe", "-c", p.config).wants(t, 0, "leader (probe)", "")
+}
+
+// TestDiscoverCommand: what would be found, and who would lead there.
+func TestDiscoverCommand(t *testing.T) {
+	cluster := startCluster(t, 4)
+	fes := cluster.Members()
+	config := writeConfig(t, socketDir(t), discovering(fes[0], ""))
+	out := fairlead(t, "discover", "--dry-run", "-c", config)
+	out.wants(t, 0, "pool fe: "+fes[0].Address()+" lists 4 backends", "")
+	for i, want := range []string{"leader (discovery)", "follower (discovery)", "follower (discovery)", "observer (discovery)"} {
+		line := ""
+		for l := range strings.Lines(out.stdout) {
+			if strings.Contains(l, fes[i].Address()+" ") && !strings.Contains(l, "lists") {
+				line = l
+			}
+		}
+		if !strings.Contains(line, want) || !strings.Contains(line, "yes") || !strings.HasPrefix(line, fes[i].Name()) {
+			t.Errorf("%s: %q", fes[i].Name(), line)
+		}
+	}
+	var all []check.Discovered
+	if err := json.Unmarshal([]byte(fairlead(t, "discover", "fe", "--json", "-c", config).stdout), &all); err != nil || len(all) != 1 {
+		t.Fatalf("%v, %+v", err, all)
+	}
+	if m := all[0].Members[0]; strings.Join(m.Listeners, " ") != "any leader" || strings.Join(m.Fallback, " ") != "readers" {
+		t.Errorf("the leader is led to by %+v", m)
+	}
+	fairlead(t, "check", "--probe", "-c", config).wants(t, 0, "observer (discovery)", "")
+	fairlead(t, "discover", "other", "-c", config).wants(t, 2, "", `no such pool: "other"`)
+	fairlead(t, "discover", "fe", "fe", "-c", config).wants(t, 2, "", "one POOL at most")
+	fairlead(t, "discover", "--dry-run=false", "-c", config).wants(t, 2, "", "discovers by itself")
+	without := writeConfig(t, socketDir(t), inFront(fes[0]))
+	fairlead(t, "discover", "-c", without).wants(t, 2, "", "no pool of "+without+" has a [pool.discovery]")
+	fairlead(t, "discover", "fe", "-c", without).wants(t, 2, "", `pool "fe" of `+without+" has no [pool.discovery]")
+
+	suffer(t, fes[0], fakefe.ErrorFirst)
+	fairlead(t, "discover", "--dry-run", "-c", config).wants(t, 1, fes[0].Address()+": greeting: the server refuses: error 1040", "")
+	fairlead(t, "check", "--probe", "-c", config).wants(t, 1, "(discovery)", "")
+	denied := writeConfig(t, socketDir(t), strings.Replace(discovering(fes[1], ""), `user = "root"`, `user = "nobody"`, 1))
+	fairlead(t, "discover", "-c", denied).wants(t, 1, fes[1].Address()+`: login: user "nobody" is refused`, "")
+}
+
+// TestBadDiscovery: what can't work is refused by check and at the start, with line and reason.
+func TestBadDiscovery(t *testing.T) {
+	fe := startFE(t, fakefe.Config{})
+	good := discovering(fe, "")
+	for name, c := range map[string]struct{ old, new, want string }{
+		"user":       {`user = "root"`, ``, "needs user"},
+		"role":       {`roles = ["leader"]`, `roles = ["ledaer"]`, `unknown role "ledaer": did you mean "leader"?`},
+		"nobody":     {`type = "starrocks"`, `type = ""`, `no backend of pool "fe" can have the role "leader"`},
+		"negative":   {`interval = "50ms"`, `interval = "-1s"`, "interval must not be negative"},
+		"no meaning": {`roles = ["observer"]`, ``, "roles_fallback without roles"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bad := writeConfig(t, socketDir(t), strings.Replace(good, c.old, c.new, 1))
+			for _, command := range []string{"check", "run"} {
+				out := fairlead(t, command, "-c", bad)
+				out.wants(t, 2, "", c.want)
+				out.wants(t, 2, "", bad+":")
+			}
+		})
+	}
+}

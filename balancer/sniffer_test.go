@@ -324,7 +324,7 @@ func TestHTTPSAndMySQLAtOnce(t *testing.T) {
 		plain, secure := httptest.NewServer(answer), httptest.NewTLSServer(answer)
 		defer plain.Close()
 		defer secure.Close()
-		r := serve(t, kind, sniffing(func(c *Config) { c.Listeners[0].Sniff.Wait = 20 * time.Millisecond },
+		r := serve(t, kind, sniffing(func(c *Config) { c.Listeners[0].Sniff.Wait = time.Second },
 			plain.Listener.Addr().String(), secure.Listener.Addr().String(), toHTTP, toTLS), fes...)
 		clients := map[string]*http.Client{"http": {Timeout: hang}, "https": {Timeout: hang}}
 		clients["http"].Transport = &http.Transport{DisableKeepAlives: true}

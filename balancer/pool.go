@@ -245,7 +245,7 @@ func (p *Pool) suspect(b *Backend, reason string) {
 	p.watcher.Suspect(b)
 }
 
-// succeeded notes a greeting that a session has got.
+// succeeded notes a greeting that a session has got; for a tcp pool, a connection.
 func (p *Pool) succeeded(b *Backend, at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -23,7 +23,7 @@ type SessionRecord struct {
 	Connect, Greeting       time.Duration // of the backend that served; 0 when none did
 	Duration                time.Duration // from the accept to the end
 	End                     string        // empty in a record of a session that has begun
-	// Lost is how many records before this one were dropped because their reader was too slow.
+	// Lost is how many records were dropped, because their reader was too slow, since it was given the one before this.
 	Lost uint64
 }
 

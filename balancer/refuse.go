@@ -20,7 +20,7 @@ func (s *session) refuse(err error) {
 		s.farewell(cutErrors[end], s.next())
 		s.conclude(end.String())
 	case errors.Is(err, errQueueTimeout):
-		s.noPlace("no place came free within "+s.config.QueueTimeout.String(), "queue_timeout")
+		s.noPlace("no place came free within "+min(s.config.QueueTimeout, s.config.SetupTimeout).String(), "queue_timeout")
 	case errors.Is(err, ErrFull):
 		s.noPlace("every backend is at its max_sessions", "full")
 	case errors.Is(err, errDialect):

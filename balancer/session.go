@@ -243,6 +243,7 @@ func (s *session) try(address netip.AddrPort, deadline time.Time) (splice.Conn, 
 	b := s.lease.Backend
 	b.metrics.Connect.Observe(s.connect.Seconds())
 	if s.config.Protocol != MySQL {
+		b.Pool.succeeded(b, connected)
 		return server, nil, nil
 	}
 	greeting, err := s.awaitGreeting(server, s.step(connected, s.config.GreetingTimeout, deadline))

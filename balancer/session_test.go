@@ -110,6 +110,25 @@ func TestSessionsAreClosedOnDown(t *testing.T) {
 	})
 }
 
+// TestLastResortOfATCPPool: there, too, the backend that worked last is tried first.
+func TestLastResortOfATCPPool(t *testing.T) {
+	eachEngine(t, func(t *testing.T, kind string) {
+		served := backendOf(t, func(c *net.TCPConn) { io.WriteString(c, "here") })
+		r := serve(t, kind, func(c *Config, _ *Options) {
+			c.Pools[0].Protocol = TCP
+			c.Pools[0].Backends[1].Weight = 1000
+		}, "127.0.0.1:1", served)
+		expect(t, r.dial(), "here")
+		for _, b := range r.Pool("fe").Backends() {
+			r.Pool("fe").Report(b, Probe{At: time.Now(), Verdict: Unfit, Reason: "the probe said so"})
+		}
+		expect(t, r.dial(), "here")
+		if n := r.Status().Pools[0].Backends[0].Total; n != 0 {
+			t.Errorf("the other one was tried %d times", n)
+		}
+	})
+}
+
 // startled is a Watcher with a fault.
 type startled struct{ nobodyWatches }
 

@@ -50,7 +50,6 @@ func (e *goroutines) Close() {
 type link struct {
 	engine *goroutines
 	client *netConn
-	conns  []*netConn
 	wake   chan struct{}
 	over   context.Context // done once the session is cut
 	cancel context.CancelFunc
@@ -58,10 +57,10 @@ type link struct {
 
 	mu struct {
 		sync.Mutex
-		end    End
-		server *net.TCPConn // of the joined session
-
-		keepalive *Keepalive // instead of the Joint's
+		end       End          // by a Cut
+		conns     []*netConn   // of the set-up: the client, and what was dialled
+		server    *net.TCPConn // of the joined session
+		keepalive *Keepalive   // instead of the Joint's
 	}
 }
 
@@ -70,7 +69,7 @@ func (e *goroutines) begin(c *net.TCPConn, setup Setup) bool {
 	l := &link{engine: e, wake: make(chan struct{}, 1)}
 	l.over, l.cancel = context.WithCancel(context.Background())
 	l.client = &netConn{link: l, tcp: c}
-	l.conns = []*netConn{l.client}
+	l.mu.conns = []*netConn{l.client}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.mu.closed {
@@ -87,14 +86,14 @@ func (l *link) run(setup Setup) {
 	defer l.cancel()
 	l.prepare(setup)
 	if l.joint == nil {
-		for _, c := range l.conns {
+		for _, c := range l.takeConns() {
 			c.Close()
 		}
 		l.leave()
 		return
 	}
 	server := l.joint.Server.(*netConn)
-	for _, c := range l.conns {
+	for _, c := range l.takeConns() {
 		if c != l.client && c != server {
 			c.Close()
 		}
@@ -114,6 +113,15 @@ func (l *link) prepare(setup Setup) {
 		}()
 	}
 	setup(l)
+}
+
+// takeConns ends the set-up: a Cut leaves its connections alone from then on.
+func (l *link) takeConns() []*netConn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	conns := l.mu.conns
+	l.mu.conns = nil
+	return conns
 }
 
 func (l *link) leave() {
@@ -136,7 +144,9 @@ func (l *link) Dial(to netip.AddrPort, from netip.Addr, deadline time.Time) (Con
 		return nil, l.reason(err)
 	}
 	made := &netConn{link: l, tcp: c.(*net.TCPConn)}
-	l.conns = append(l.conns, made)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mu.conns = append(l.mu.conns, made)
 	return made, nil
 }
 
@@ -151,7 +161,7 @@ func (l *link) ReadEither(other Conn, p []byte, deadline time.Time) (Conn, int, 
 	}
 	heard := make(chan *netConn)
 	for _, c := range sides {
-		defer c.until(deadline)()
+		c.until(deadline, false)
 		go func() {
 			awaitArrival(c.tcp)
 			heard <- c
@@ -192,13 +202,17 @@ func (l *link) Wake() {
 
 func (l *link) Join(joint Joint) { l.joint = &joint }
 
-// Cut makes every wait of the session end: those of a set-up by its context and the connections' deadlines.
+// Cut makes every wait of the session end: those of a set-up by its context and its connections' deadlines.
 func (l *link) Cut(end End) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.mu.end == Unfinished {
-		l.mu.end = end
-		l.cancel()
+	if l.mu.end != Unfinished {
+		return
+	}
+	l.mu.end = end
+	l.cancel()
+	for _, c := range l.mu.conns {
+		_ = c.tcp.SetDeadline(past)
 	}
 }
 
@@ -240,8 +254,7 @@ type netConn struct {
 }
 
 func (c *netConn) Read(p []byte, deadline time.Time) (int, error) {
-	stop := c.until(deadline)
-	defer stop()
+	c.until(deadline, false)
 	n, err := c.tcp.Read(p)
 	if n > 0 {
 		return n, nil
@@ -250,25 +263,27 @@ func (c *netConn) Read(p []byte, deadline time.Time) (int, error) {
 }
 
 func (c *netConn) Write(p []byte, deadline time.Time) error {
-	stop := c.until(deadline)
-	defer stop()
+	c.until(deadline, true)
 	_, err := c.tcp.Write(p)
 	return c.link.reason(err)
 }
 
-// until sets a deadline that a cut brings forward. Once it was cut, a set-up may do what takes no time, such as telling
-// its client why.
-func (c *netConn) until(deadline time.Time) (stop func() bool) {
-	if c.link.over.Err() != nil {
-		_ = c.tcp.SetDeadline(time.Now().Add(farewell))
-		return func() bool { return true }
+// until sets a deadline. Once it was cut, a set-up waits for nothing any more, but it may tell its client why.
+func (c *netConn) until(deadline time.Time, writing bool) {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	switch {
+	case c.link.mu.end == Unfinished:
+	case writing:
+		deadline = time.Now().Add(farewell)
+	default:
+		deadline = past
 	}
 	_ = c.tcp.SetDeadline(deadline)
-	return context.AfterFunc(c.link.over, func() { _ = c.tcp.SetDeadline(past) })
 }
 
-// farewell is enough time for a write that need not wait.
-const farewell = 10 * time.Millisecond
+// farewell is time enough for a write that has room, also where the processor is busy.
+const farewell = 100 * time.Millisecond
 
 // past is a deadline that has always been over.
 var past = time.Unix(1, 0)

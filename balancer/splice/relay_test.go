@@ -186,7 +186,7 @@ func TestSettledSessionEndsWithItsClient(t *testing.T) {
 
 func TestIdleTimeout(t *testing.T) {
 	eachEngine(t, func(t *testing.T, e Engine) {
-		r := connectThrough(t, e, func(j *Joint) { j.Idle = 50 * time.Millisecond })
+		r := connectThrough(t, e, func(j *Joint) { j.Idle = 300 * time.Millisecond })
 		mustWrite(t, r.client, "x")
 		mustRead(t, r.server, "x")
 		wantEOF(t, r.server)
@@ -207,7 +207,7 @@ func TestLingerBoundsTheWaitForTheOtherSide(t *testing.T) {
 func TestProofOfTurns(t *testing.T) {
 	eachEngine(t, func(t *testing.T, e Engine) {
 		t.Run("missing", func(t *testing.T) {
-			r := connectThrough(t, e, func(j *Joint) { j.Proof, j.Turns = time.Now().Add(50*time.Millisecond), 3 })
+			r := connectThrough(t, e, func(j *Joint) { j.Proof, j.Turns = time.Now().Add(400*time.Millisecond), 3 })
 			mustWrite(t, r.client, "hello")
 			mustRead(t, r.server, "hello")
 			mustWrite(t, r.server, "go on")
@@ -216,7 +216,7 @@ func TestProofOfTurns(t *testing.T) {
 			wantEnd(t, r, Unproven)
 		})
 		t.Run("given", func(t *testing.T) {
-			deadline := time.Now().Add(200 * time.Millisecond)
+			deadline := time.Now().Add(400 * time.Millisecond)
 			r := connectThrough(t, e, func(j *Joint) { j.Proof, j.Turns = deadline, 2 })
 			mustWrite(t, r.client, "hello")
 			mustRead(t, r.server, "hello")

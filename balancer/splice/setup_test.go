@@ -104,7 +104,7 @@ func TestSetupSeesAReset(t *testing.T) {
 
 func TestSetupWritesMoreThanTheSocketsHold(t *testing.T) {
 	eachEngine(t, func(t *testing.T, e Engine) {
-		whole := bytes.Repeat([]byte("0123456789abcdef"), 2<<20)
+		whole := bytes.Repeat([]byte("0123456789abcdef"), 1<<19)
 		client, _ := setUp(t, e, func(task Task) {
 			want(t, "write to a client that does not read", task.Client().Write(whole, soon()), ErrTimeout)
 			want(t, "write of the rest", task.Client().Write([]byte("end"), late()), nil)

@@ -217,11 +217,18 @@ func (q *inquiry) resolve(ctx context.Context, seed string) (host string, addres
 }
 
 // seedOrder is whom to ask, each once: the one that answered last, those of the configuration, and those that the
-// cluster has listed, which are left when all of the former are gone.
+// cluster has listed, which are left when all of the former are gone. One that answered last with a list that it is not on
+// has left its cluster, or was thrown out, and may know little of it: it comes last. A host name could be anybody's.
 func seedOrder(last string, configured, listed []string) []string {
+	all := slices.Concat(configured, listed, []string{last})
+	if _, err := netip.ParseAddrPort(last); err != nil || slices.Contains(listed, last) {
+		all = slices.Concat([]string{last}, all)
+	} else {
+		all = append(slices.DeleteFunc(all, func(seed string) bool { return seed == last }), last)
+	}
 	var order []string
 	seen := map[string]bool{"": true}
-	for _, seed := range slices.Concat([]string{last}, configured, listed) {
+	for _, seed := range all {
 		if key := strings.ToLower(seed); !seen[key] {
 			seen[key] = true
 			order = append(order, seed)

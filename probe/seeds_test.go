@@ -22,7 +22,10 @@ func TestSeedOrder(t *testing.T) {
 		{"", []string{"a:1", "b:1"}, nil, "a:1 b:1"},
 		{"", []string{"a:1", "A:1"}, []string{"b:1", "a:1"}, "a:1 b:1"},
 		{"b:1", []string{"a:1", "b:1"}, []string{"c:1", "b:1"}, "b:1 a:1 c:1"},
-		{"c:1", []string{"a:1"}, []string{"d:1"}, "c:1 a:1 d:1"}, // also one that is listed no more
+		{"c:1", []string{"a:1"}, []string{"d:1"}, "c:1 a:1 d:1"}, // a name, by which the cluster may not call it
+		{"10.0.0.2:1", []string{"10.0.0.1:1"}, []string{"10.0.0.1:1", "10.0.0.2:1"}, "10.0.0.2:1 10.0.0.1:1"},
+		{"10.0.0.1:1", []string{"10.0.0.1:1"}, []string{"10.0.0.2:1"}, "10.0.0.2:1 10.0.0.1:1"}, // it has left
+		{"10.0.0.3:1", []string{"10.0.0.1:1"}, []string{"10.0.0.2:1"}, "10.0.0.1:1 10.0.0.2:1 10.0.0.3:1"},
 	} {
 		if got := strings.Join(seedOrder(c.last, c.configured, c.listed), " "); got != c.want {
 			t.Errorf("%q, %q, %q: %q, want %q", c.last, c.configured, c.listed, got, c.want)

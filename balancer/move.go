@@ -16,8 +16,7 @@ import (
 
 // move is a login on its way from the pool that greeted to the one that a route names.
 type move struct {
-	login    mysqlwire.Login
-	packet   []byte // the login as it came, header included
+	packet   []byte // the login as it came, header included: read again when it is needed, it takes less memory like that
 	pool     *Pool  // where it goes
 	began    time.Time
 	deadline time.Time // login_timeout's; zero without one
@@ -57,7 +56,7 @@ func (s *session) routeBySource() {
 // the login has to go elsewhere, s.moving says where.
 func (s *session) divert(login mysqlwire.Login, packet []byte, early bool) {
 	if login.SSLRequest {
-		s.listener.metrics.LoginNotMoved("tls")
+		s.notMoved("tls")
 		return
 	}
 	i := s.listener.routes.byLogin(s.client.Addr(), &login)
@@ -65,19 +64,20 @@ func (s *session) divert(login mysqlwire.Login, packet []byte, early bool) {
 		return
 	}
 	if early { // it has answered what nobody has asked yet
-		s.listener.metrics.LoginNotMoved("early")
+		s.notMoved("early")
 		return
 	}
-	s.moving = &move{login: login, packet: append([]byte(nil), packet...), pool: s.listener.routes[i].pool}
+	s.moving = &move{packet: append([]byte(nil), packet...), pool: s.listener.routes[i].pool}
 }
 
 // moveLogin carries a login that was read, and that another pool has to answer, to its verdict. greeting is
 // what the client has answered to. It returns false when the session is over, which it has then concluded.
 func (s *session) moveLogin(server splice.Conn, greeting []byte, deadline time.Time, joint *splice.Joint) bool {
 	m := s.moving
+	login, _ := mysqlwire.ParseLogin(m.packet[mysqlwire.HeaderLen:]) // passLogin has read it
 	h, _ := mysqlwire.ParseHeader(greeting)
 	m.first, _ = mysqlwire.ParseGreeting(greeting[mysqlwire.HeaderLen : mysqlwire.HeaderLen+h.Length]) // awaitGreeting has read it
-	if !movable(&m.login, m.first) {
+	if !movable(&login, m.first) {
 		return s.stay(server, "no_plugin_auth", deadline, joint)
 	}
 	m.began, m.deadline = time.Now(), deadline
@@ -107,12 +107,18 @@ func (s *session) moveLogin(server splice.Conn, greeting []byte, deadline time.T
 func (s *session) stay(server splice.Conn, why string, deadline time.Time, joint *splice.Joint) bool {
 	packet := s.moving.packet
 	s.moving = nil
-	s.listener.metrics.LoginNotMoved(why)
+	s.notMoved(why)
 	err := s.passToServer(server, packet, deadline)
 	if err == nil {
 		joint.Settled, err = s.passVerdict(server, deadline, false)
 	}
 	return err == nil || s.loginFailed(err)
+}
+
+// notMoved counts a login that stays where a route leads elsewhere, or may do so.
+func (s *session) notMoved(why string) {
+	s.stayed = why
+	s.listener.metrics.LoginNotMoved(why)
 }
 
 // leave gives up the place that a login is moved from: an orderly close, and the lease. It can be repeated, and a nil
@@ -138,7 +144,11 @@ func (s *session) replay(server splice.Conn, greeting []byte, deadline time.Time
 	if err != nil {
 		return nil, errDialect // can't be: awaitGreeting has read it
 	}
-	login, ok := translate(s.moving.login, s.moving.first, next)
+	login, err := mysqlwire.ParseLogin(s.moving.packet[mysqlwire.HeaderLen:])
+	if err != nil {
+		return nil, errDialect // nor can this
+	}
+	login, ok := translate(login, s.moving.first, next)
 	if !ok {
 		return nil, errDialect
 	}

@@ -226,7 +226,7 @@ func TestLoginsThatStay(t *testing.T) {
 				expect(t, client, packetOf(2, ok))
 				client.Close()
 				s := r.record()
-				if s.Pool != "fe" || s.Backend != first || s.ConnectionID != 42 {
+				if s.Pool != "fe" || s.Backend != first || s.ConnectionID != 42 || s.NotMoved != c.reason {
 					t.Errorf("the record is %+v", s)
 				}
 				if c.reason != "" && (r.gauge("logins_not_moved_total", "mysql", c.reason) != 1 || r.sum("logins_not_moved_total") != 1) {

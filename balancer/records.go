@@ -18,6 +18,7 @@ type SessionRecord struct {
 	// peers' words: quote them.
 	ConnectionID            uint32
 	User, Database, Program string
+	NotMoved                string // why the login stayed with the pool that greeted, where a route might lead elsewhere
 	ToServer, ToClient      uint64 // bytes
 	Started                 time.Time
 	Connect, Greeting       time.Duration // of the backend that served; 0 when none did
@@ -92,7 +93,7 @@ func (r *sessionRecords) close() {
 func (s *session) record(now time.Time, end string) SessionRecord {
 	record := SessionRecord{ID: s.id, Listener: s.listener.name, Pool: s.pool.name, Client: s.client,
 		ConnectionID: s.login.connectionID, User: s.login.user.String(), Database: s.login.database.String(), Program: s.login.program.String(),
-		ToServer: s.toServer.Load(), ToClient: s.toClient.Load(), Started: s.started, Duration: now.Sub(s.started), End: end}
+		ToServer: s.toServer.Load(), ToClient: s.toClient.Load(), Started: s.started, Duration: now.Sub(s.started), NotMoved: s.stayed, End: end}
 	if s.lease != nil {
 		record.Backend = s.lease.Backend.Name
 		record.Connect, record.Greeting = s.connect, s.greeting

@@ -32,7 +32,8 @@ type session struct {
 	connect  time.Duration // of the connect that led to the greeting
 	greeting time.Duration // from that connect to the greeting
 	login    identity
-	moving   *move // its login, while that is moved to another pool
+	moving   *move  // its login, while that is moved to another pool
+	stayed   string // why its login was not moved; empty for most
 
 	toServer, toClient atomic.Uint64
 	active             atomic.Int64 // unix nanoseconds of the last report of bytes

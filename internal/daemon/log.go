@@ -42,7 +42,7 @@ func (d *Daemon) sessionTeller() func(balancer.SessionRecord) {
 
 // logSession writes the line of a session that has ended. What peers call themselves is quoted by the handlers.
 func logSession(lines *slog.Logger, r balancer.SessionRecord) {
-	lines.LogAttrs(context.Background(), slog.LevelInfo, "session",
+	attributes := []slog.Attr{
 		slog.String("client", clientText(r.Client)),
 		slog.String("listener", r.Listener),
 		slog.String("pool", r.Pool),
@@ -57,7 +57,11 @@ func logSession(lines *slog.Logger, r balancer.SessionRecord) {
 		slog.Duration("greeting", r.Greeting.Round(time.Microsecond)),
 		slog.Duration("duration", r.Duration.Round(time.Microsecond)),
 		slog.String("end", r.End),
-	)
+	}
+	if r.NotMoved != "" {
+		attributes = append(attributes, slog.String("not_moved", r.NotMoved))
+	}
+	lines.LogAttrs(context.Background(), slog.LevelInfo, "session", attributes...)
 }
 
 // clientText is a client's address; one that could not be read any more is empty.

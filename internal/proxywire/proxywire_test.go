@@ -88,9 +88,9 @@ func TestAppend(t *testing.T) {
 	}
 }
 
-// FuzzParse: what is decided stays so whatever follows, nothing beyond the header is looked at, and what is written anew is
+// FuzzProxyHeader: what is decided stays so whatever follows, nothing beyond the header is looked at, and what is written anew is
 // read as the same.
-func FuzzParse(f *testing.F) {
+func FuzzProxyHeader(f *testing.F) {
 	for _, seed := range []string{"PROXY TCP4 192.0.2.1 198.51.100.2 56324 9030\r\n", "PROXY TCP6 2001:db8::1 ::ffff:1.2.3.4 1 65535\r\n", "PROXY UNKNOWN\r\n",
 		sig + "\x21\x11\x00\x0c\xc0\x00\x02\x01\xc6\x33\x64\x02\xdc\x04\x23\x46", sig + "\x20\x00\x00\x00", sig + "\x21\x11\x00\x11\xc0\x00\x02\x01\xc6\x33\x64\x02\xdc\x04\x23\x46\x04\x00\x02ab"} {
 		f.Add([]byte(seed), []byte("\x20\x00\x00\x01"))

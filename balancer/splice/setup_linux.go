@@ -262,7 +262,7 @@ func (s *session) Dial(to netip.AddrPort, from netip.Addr, deadline time.Time) (
 			return nil, err
 		}
 	}
-	if c.broken {
+	if c.broken && unread(fd) == 0 { // else it was connected, and has something to say about why it is not any more
 		if errno := socketError(fd); errno != 0 {
 			c.Close()
 			return nil, errno

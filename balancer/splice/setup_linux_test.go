@@ -84,6 +84,42 @@ func TestDialFromASourceAddress(t *testing.T) {
 	})
 }
 
+// What a server says before it breaks the connection is heard, even if both come before the loop has looked.
+func TestServerThatSpeaksAndBreaks(t *testing.T) {
+	withLoop(t, Options{}, func(e *loops, l *loop) {
+		backend := listenTCP(t)
+		tasks := make(chan Task, 1)
+		_, done := setUp(t, e, func(task Task) {
+			tasks <- task
+			want(t, "park", task.Park(late()), nil)
+			server, err := task.Dial(addressOf(backend), netip.Addr{}, late())
+			if err != nil {
+				t.Errorf("dial: %v", err)
+				return
+			}
+			text, err := readAll(server)
+			want(t, "read", err, syscall.ECONNRESET)
+			if text != "too many connections" {
+				t.Errorf("read %q", text)
+			}
+		})
+		task := await(t, "the park", tasks)
+		release := l.hold()
+		task.Wake()
+		l.post(func() { // right after the dial
+			server, err := backend.AcceptTCP()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = server.Write([]byte("too many connections"))
+			reset(server)
+		})
+		release()
+		await(t, "the set-up's return", done)
+	})
+}
+
 // A connect to a port of this host on which nobody listens may choose that very port for its own end (RFC 9293, 3.5,
 // simultaneous open).
 func TestConnectThatMeetsItself(t *testing.T) {

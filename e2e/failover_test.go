@@ -32,8 +32,21 @@ func (p *process) becomes(name string, want balancer.State) {
 	})
 }
 
-// endedSessions are the lines of the session log, by the client's address. All sessions of clients that have gone are there.
-func (p *process) endedSessions() map[string]record {
+// sessionLog is the lines of sessions by the client's address, in the order of their ends.
+type sessionLog map[string][]record
+
+// of finds the line of the session that a client began at a moment: ports are used again.
+func (l sessionLog) of(client string, began time.Time) record {
+	for _, r := range l[client] {
+		if ended, err := time.Parse(time.RFC3339Nano, fmt.Sprint(r["time"])); err == nil && ended.After(began) {
+			return r
+		}
+	}
+	return nil
+}
+
+// endedSessions ends fairlead, once all sessions have, and returns their lines.
+func (p *process) endedSessions() sessionLog {
 	p.t.Helper()
 	client := control.NewClient(p.socket)
 	p.poll("all sessions to end", func() bool {
@@ -43,10 +56,11 @@ func (p *process) endedSessions() map[string]record {
 	p.signal(syscall.SIGTERM) // after which the whole log is written
 	p.exits(0)
 	all, _ := p.records()
-	ended := make(map[string]record)
+	ended := make(sessionLog)
 	for _, r := range all {
 		if r["msg"] == "session" {
-			ended[fmt.Sprint(r["client"])] = r
+			client := fmt.Sprint(r["client"])
+			ended[client] = append(ended[client], r)
 		}
 	}
 	return ended
@@ -94,24 +108,24 @@ func (o outage) run(t *testing.T) {
 		t.Errorf("logins were slow although the outage had been noticed: %s", listed(slow))
 	}
 	for _, h := range f.lost() {
-		if ended[h.Client]["backend"] != o.victim || o.keepsSessions {
-			t.Errorf("a session was lost: %v\nits line in the log: %v", h, ended[h.Client])
+		if ended.of(h.Client, h.Began)["backend"] != o.victim || o.keepsSessions {
+			t.Errorf("a session was lost: %v\nits line in the log: %v", h, ended.of(h.Client, h.Began))
 		}
 	}
 }
 
 // checkLogins finds those that failed or took too long. Of those that were under way when the victim was struck, one that
 // it had greeted can't be led elsewhere: what it has said is with the client.
-func (o outage) checkLogins(t *testing.T, f *traffic, ended map[string]record, struck time.Time) {
+func (o outage) checkLogins(t *testing.T, f *traffic, ended sessionLog, struck time.Time) {
 	const tooLong = greetingTimeout + time.Second
 	greeted := func(v visit) bool {
-		r := ended[v.Client]
+		r := ended.of(v.Client, v.Began)
 		wait, _ := r["greeting"].(float64)
 		return v.Began.Before(struck) && r["backend"] == o.victim && wait > 0 && time.Duration(wait) < greetingTimeout
 	}
 	bad := f.visits(func(v visit) bool { return (v.Failed != "" || v.Took > tooLong) && !greeted(v) })
 	if len(bad) > 0 {
-		t.Errorf("logins failed, or took longer than %v: %s\nthe session of the first: %v", tooLong, listed(bad), ended[bad[0].Client])
+		t.Errorf("logins failed, or took longer than %v: %s\nthe session of the first: %v", tooLong, listed(bad), ended.of(bad[0].Client, bad[0].Began))
 	}
 	if caught := f.visits(func(v visit) bool { return (v.Failed != "" || v.Took > tooLong) && greeted(v) }); len(caught) > 0 {
 		t.Logf("logins lost because the victim had greeted them: %s", listed(caught))

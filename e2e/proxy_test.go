@@ -146,6 +146,11 @@ func TestProbesAnnounceThemselves(t *testing.T) {
 	if got := ask(t, p.open("mysql"), "select 1"); got != "1" {
 		t.Errorf("select 1 is %s", got)
 	}
+	for flags, code := range map[string]int{"--send-proxy=v2": 0, "--send-proxy=v1": 0, "--send-proxy=v3": 2, "--timeout=200ms": 1} {
+		if out := fairlead(t, "probe", flags, middle); out.code != code {
+			t.Errorf("probe %s: exit status %d, want %d\n%s%s", flags, out.code, code, out.stdout, out.stderr)
+		}
+	}
 	status := p.command("status", "--json").stdout
 	if !strings.Contains(status, `"up"`) {
 		t.Errorf("the probes fail: %s", status)

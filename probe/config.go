@@ -11,6 +11,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"fairlead/internal/proxywire"
 )
 
 // Types of probes, for [Config.Type].
@@ -152,6 +154,12 @@ func (c Config) Validate() error {
 	reject(c.Query != "" && c.User == "", "query", "needs user")
 	reject(c.Expect != nil && c.Query == "", "expect", "needs query")
 	reject(c.tls() && c.User == "" && !strings.HasPrefix(c.HTTP, "https:"), "tls", "needs user, or an https URL in http")
+
+	switch c.SendProxy {
+	case "", proxywire.V1, proxywire.V2:
+	default:
+		reject(true, "send_proxy", "%q is neither v1 nor v2", c.SendProxy)
+	}
 
 	for _, file := range []struct{ key, path string }{
 		{"password_file", c.PasswordFile}, {"http_password_file", c.HTTPPasswordFile},

@@ -50,6 +50,7 @@ func TestValidate(t *testing.T) {
 		{Config{User: "probe", TLS: "/nonexistent/ca"}, "tls: open /nonexistent/ca: no such file or directory"},
 		{Config{User: "probe", PasswordFile: "/nonexistent/p"}, "password_file: open /nonexistent/p: no such file or directory"},
 		{Config{User: "probe", PasswordFile: tooLong}, "password_file: " + tooLong + " is longer than 4096 bytes"},
+		{Config{SendProxy: "v3"}, `send_proxy: "v3" is neither v1 nor v2`},
 		{Config{Rise: -1, Fall: -1}, "rise: must not be negative\nfall: must not be negative"},
 	} {
 		got := ""

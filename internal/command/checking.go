@@ -57,6 +57,7 @@ var probeFlags = []cli.Flag{
 	&cli.StringFlag{Name: "http-password-file", Usage: "`FILE` with that user's password", TakesFile: true},
 	&cli.BoolFlag{Name: "bootstrap", Usage: "ask /api/bootstrap there too"},
 	&cli.BoolFlag{Name: "leader", Usage: "read /metrics there too, which tells the leader"},
+	&cli.StringFlag{Name: "send-proxy", Usage: "begin with a PROXY header of this `VERSION`, v1 or v2, as the server may want"},
 	&cli.DurationFlag{Name: "timeout", Value: 3 * time.Second, Usage: "`TIME` that the probe may take in all"},
 	jsonFlag,
 }
@@ -88,7 +89,7 @@ func probeConfig(c *cli.Context) (probe.Config, error) {
 	asked := probe.Config{Type: c.String("type"), Timeout: c.Duration("timeout"), User: c.String("user"),
 		PasswordFile: c.String("password-file"), Query: c.String("query"), TLS: c.String("tls"), HTTP: c.String("http"),
 		HTTPUser: c.String("http-user"), HTTPPasswordFile: c.String("http-password-file"), Bootstrap: c.Bool("bootstrap"),
-		LeaderFromMetrics: c.Bool("leader")}
+		LeaderFromMetrics: c.Bool("leader"), SendProxy: c.String("send-proxy")}
 	if c.IsSet("expect") {
 		text := c.String("expect")
 		asked.Expect = &text

@@ -38,7 +38,7 @@ func decodeDiscovery(in *section, byDefault Discovery, pool *balancer.PoolConfig
 	s, c := in.table("discovery"), byDefault
 	c.Type = s.choice("type", c.Type, StarRocks, DNS)
 	c.Name = s.text("name", c.Name)
-	c.Seeds.SendProxy = pool.SendProxy
+	c.Seeds.SendProxy = announced(*pool)
 	c.Seeds.User = s.text("user", c.Seeds.User)
 	c.Seeds.PasswordFile = s.file("password_file")
 	c.Seeds.TLS = s.tls("tls", c.Seeds.TLS)

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"fairlead/balancer"
+	"fairlead/internal/proxywire"
 )
 
 // decodeGate reads who may come in.
@@ -55,4 +56,12 @@ func (d *document) sniffUses(used map[string]bool, path string, c balancer.Sniff
 		used[r.Pool] = true
 	}
 	return !d.blamed[path+".sniff"] && !d.blamed[path+".sniff.route"]
+}
+
+// announced is the version of the PROXY header that a pool's probes send. What is none is reported at the pool's own key.
+func announced(p balancer.PoolConfig) string {
+	if p.SendProxy == proxywire.V1 || p.SendProxy == proxywire.V2 {
+		return p.SendProxy
+	}
+	return ""
 }

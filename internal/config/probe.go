@@ -32,7 +32,7 @@ func decodeProbe(s *section, c probe.Config, pool balancer.PoolConfig) probe.Con
 	c.Query = s.text("query", c.Query)
 	c.Expect = s.optionalText("expect")
 	c.TLS = s.tls("tls", c.TLS)
-	c.SendProxy = pool.SendProxy
+	c.SendProxy = announced(pool)
 	c.Source = s.sourceAddress("source")
 	if !s.has("source") || s.values["source"] == "" {
 		c.Source = pool.Source

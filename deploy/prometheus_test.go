@@ -127,7 +127,7 @@ func TestDashboard(t *testing.T) {
 	variables := map[string]bool{"__rate_interval": true}
 	for _, v := range d.Templating.List {
 		variables[v.Name] = true
-		checkUses(t, all, "variable "+v.Name, strings.ReplaceAll(strings.Trim(v.Definition, "label_values()"), ", ", " "))
+		checkUses(t, all, "variable "+v.Name, strings.ReplaceAll(strings.TrimSuffix(strings.TrimPrefix(v.Definition, "label_values("), ")"), ", ", " "))
 	}
 	var expressions []string
 	for _, p := range d.Panels {

@@ -118,3 +118,33 @@ func TestCallsDuringTheEnd(t *testing.T) {
 		}
 	})
 }
+
+// Close ends set-ups too, whatever they wait for, and those that have closed their client among them.
+func TestCloseEndsSetups(t *testing.T) {
+	for _, kind := range kinds() {
+		t.Run(kind, func(t *testing.T) {
+			e, err := New(Options{Kind: kind, Loops: 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			const each = 20
+			ended := make(chan error, 3*each)
+			waits := []func(Task) error{
+				func(task Task) error { return task.Park(time.Time{}) },
+				func(task Task) error { task.Client().Close(); return task.Park(late()) },
+				func(task Task) error { _, err := task.Client().Read(make([]byte, 1), late()); return err },
+			}
+			for _, wait := range waits {
+				a := listenThrough(t, e, func(task Task) { ended <- wait(task) })
+				for range each {
+					dialTCP(t, a.Address())
+				}
+			}
+			eventually(t, "all set-ups to wait", func() bool { return sessions(e) == 3*each })
+			e.Close()
+			for range 3 * each {
+				want(t, "wait", await(t, "a set-up's return", ended), ErrCut)
+			}
+		})
+	}
+}

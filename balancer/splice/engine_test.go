@@ -155,6 +155,48 @@ func connectThrough(t testing.TB, e Engine, change func(*Joint)) *rig {
 	return r
 }
 
+// setUp runs one session's set-up, and waits at the test's end until it has returned. A set-up reports by t.Errorf: it
+// must not end its goroutine, which may be a loop's.
+func setUp(t *testing.T, e Engine, setup Setup) (client *net.TCPConn, done <-chan struct{}) {
+	t.Helper()
+	returned := make(chan struct{})
+	a := listenThrough(t, e, func(task Task) {
+		defer close(returned)
+		setup(task)
+	})
+	client = dialTCP(t, a.Address())
+	t.Cleanup(func() { client.Close(); await(t, "the set-up's return", returned) })
+	return client, returned
+}
+
+func await[T any](t *testing.T, what string, c <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(hang):
+		t.Fatalf("waited in vain for %s", what)
+	}
+	return v
+}
+
+func soon() time.Time { return time.Now().Add(20 * time.Millisecond) }
+func late() time.Time { return time.Now().Add(hang) }
+
+// want reports an error that is not the one expected.
+func want(t *testing.T, what string, got, want error) {
+	t.Helper()
+	if !errors.Is(got, want) {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+func sessions(e Engine) (all int) {
+	for _, n := range e.Sessions() {
+		all += n
+	}
+	return all
+}
+
 func listenThrough(t testing.TB, e Engine, setup Setup) Acceptor {
 	t.Helper()
 	a, err := e.Listen(ListenOptions{Address: netip.MustParseAddrPort("127.0.0.1:0")}, setup)

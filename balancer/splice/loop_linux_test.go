@@ -1,6 +1,7 @@
 package splice
 
 import (
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -94,4 +95,20 @@ func TestPostToALoopThatHasEnded(t *testing.T) {
 	r.task.Wake()
 	r.task.Keepalive(Keepalive{Idle: time.Second})
 	e.Close()
+}
+
+// A connection that the loop can't watch is given up, and counted no longer.
+func TestConnectionThatCannotBeWatched(t *testing.T) {
+	withLoop(t, Options{}, func(e *loops, l *loop) {
+		l.on(func() {
+			l.sessions.Add(1)
+			l.begin(func(Task) { t.Error("its set-up has begun") }, -1, netip.AddrPort{})
+		})
+		if n := sessions(e); n != 0 {
+			t.Errorf("%d sessions", n)
+		}
+		r := connectThrough(t, e, nil) // with the coroutine that was meant for it
+		mustWrite(t, r.client, "x")
+		mustRead(t, r.server, "x")
+	})
 }

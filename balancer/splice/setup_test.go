@@ -4,48 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"net"
 	"net/netip"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 )
-
-// setUp runs one session's set-up, and waits at the test's end until it has returned. A set-up reports by t.Errorf: it
-// must not end its goroutine, which may be a loop's.
-func setUp(t *testing.T, e Engine, setup Setup) (client *net.TCPConn, done <-chan struct{}) {
-	t.Helper()
-	returned := make(chan struct{})
-	a := listenThrough(t, e, func(task Task) {
-		defer close(returned)
-		setup(task)
-	})
-	client = dialTCP(t, a.Address())
-	t.Cleanup(func() { client.Close(); await(t, "the set-up's return", returned) })
-	return client, returned
-}
-
-func await[T any](t *testing.T, what string, c <-chan T) (v T) {
-	t.Helper()
-	select {
-	case v = <-c:
-	case <-time.After(hang):
-		t.Fatalf("waited in vain for %s", what)
-	}
-	return v
-}
-
-func soon() time.Time { return time.Now().Add(20 * time.Millisecond) }
-func late() time.Time { return time.Now().Add(hang) }
-
-// want reports an error that is not the one expected.
-func want(t *testing.T, what string, got, want error) {
-	t.Helper()
-	if !errors.Is(got, want) {
-		t.Errorf("%s: got %v, want %v", what, got, want)
-	}
-}
 
 // readAll reads what a set-up is sent until an error.
 func readAll(c Conn) (text string, err error) {
@@ -104,25 +67,28 @@ func TestSetupSeesAReset(t *testing.T) {
 
 func TestSetupWritesMoreThanTheSocketsHold(t *testing.T) {
 	eachEngine(t, func(t *testing.T, e Engine) {
-		whole := bytes.Repeat([]byte("0123456789abcdef"), 1<<19)
-		client, _ := setUp(t, e, func(task Task) {
-			want(t, "write to a client that does not read", task.Client().Write(whole, soon()), ErrTimeout)
-			want(t, "write of the rest", task.Client().Write([]byte("end"), late()), nil)
+		whole := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
+		t.Run("to a client that reads late", func(t *testing.T) {
+			client, _ := setUp(t, e, func(task Task) {
+				want(t, "write", task.Client().Write(whole, late()), nil)
+			})
+			if got, err := io.ReadAll(client); err != nil || !bytes.Equal(got, whole) {
+				t.Errorf("read %d of %d bytes, %v", len(got), len(whole), err)
+			}
 		})
-		var first [1]byte
-		if _, err := client.Read(first[:]); err != nil {
-			t.Fatal(err)
-		}
-		got, err := io.ReadAll(client)
-		if n := len(got) - 3; err != nil || n < 0 || !bytes.Equal(got[:n], whole[1:n+1]) || string(got[n:]) != "end" {
-			t.Errorf("read %d bytes, %v", len(got), err)
-		}
-		client, _ = setUp(t, e, func(task Task) {
-			want(t, "write to a client that reads late", task.Client().Write(whole, late()), nil)
+		t.Run("to a client that reads too late", func(t *testing.T) {
+			tooLate := make(chan struct{})
+			client, _ := setUp(t, e, func(task Task) {
+				want(t, "write", task.Client().Write(whole, soon()), ErrTimeout)
+				close(tooLate)
+				want(t, "write of something else", task.Client().Write([]byte("end"), late()), nil)
+			})
+			await(t, "the time-out", tooLate)
+			got, err := io.ReadAll(client)
+			if n := len(got) - 3; err != nil || n < 0 || !bytes.Equal(got[:n], whole[:n]) || string(got[n:]) != "end" {
+				t.Errorf("read %d bytes, %v", len(got), err)
+			}
 		})
-		if got, err := io.ReadAll(client); err != nil || !bytes.Equal(got, whole) {
-			t.Errorf("read %d of %d bytes, %v", len(got), len(whole), err)
-		}
 	})
 }
 
@@ -192,85 +158,6 @@ func TestPendingLeavesAReset(t *testing.T) {
 	})
 }
 
-func TestDialRefused(t *testing.T) {
-	eachEngine(t, func(t *testing.T, e Engine) {
-		nobody := listenTCP(t)
-		nobody.Close()
-		_, done := setUp(t, e, func(task Task) {
-			_, err := task.Dial(addressOf(nobody), netip.Addr{}, late())
-			want(t, "dial", err, syscall.ECONNREFUSED)
-		})
-		await(t, "the set-up's return", done)
-	})
-}
-
-// A session whose first server won't do goes to another one, and leaves nothing behind at the first.
-func TestRedispatch(t *testing.T) {
-	eachEngine(t, func(t *testing.T, e Engine) {
-		for _, leave := range []struct {
-			name string
-			by   func(Conn)
-			sees func(*testing.T, *net.TCPConn)
-		}{
-			{"close", Conn.Close, wantEOF},
-			{"abort", Conn.Abort, wantReset},
-			{"forget", func(Conn) {}, wantEOF},
-		} {
-			t.Run(leave.name, func(t *testing.T) {
-				backends := [2]*net.TCPListener{listenTCP(t), listenTCP(t)}
-				r := newRecord()
-				client, _ := setUp(t, e, func(task Task) {
-					first, err := task.Dial(addressOf(backends[0]), netip.Addr{}, late())
-					if err != nil {
-						t.Errorf("dial: %v", err)
-						return
-					}
-					leave.by(first)
-					leave.by(first) // once more is no harm
-					second, err := task.Dial(addressOf(backends[1]), netip.Addr{}, late())
-					if err != nil {
-						t.Errorf("second dial: %v", err)
-						return
-					}
-					task.Join(Joint{Server: second, Owner: r})
-				})
-				leave.sees(t, acceptTCP(t, backends[0]))
-				server := acceptTCP(t, backends[1])
-				mustWrite(t, client, "hello")
-				mustRead(t, server, "hello")
-				client.Close()
-				server.Close()
-				r.wait(t)
-			})
-		}
-	})
-}
-
-func TestAddresses(t *testing.T) {
-	eachEngine(t, func(t *testing.T, e Engine) {
-		backend := listenTCP(t)
-		type addresses struct{ remote, local, serverRemote, serverLocal netip.AddrPort }
-		seen := make(chan addresses, 1)
-		client, _ := setUp(t, e, func(task Task) {
-			// as resolvers give IPv4 addresses
-			mapped := netip.AddrPortFrom(netip.AddrFrom16(addressOf(backend).Addr().As16()), addressOf(backend).Port())
-			server, err := task.Dial(mapped, netip.Addr{}, late())
-			if err != nil {
-				t.Errorf("dial: %v", err)
-				return
-			}
-			seen <- addresses{task.Client().Remote(), task.Client().Local(), server.Remote(), server.Local()}
-		})
-		server := acceptTCP(t, backend)
-		address := func(a net.Addr) netip.AddrPort { return a.(*net.TCPAddr).AddrPort() }
-		expected := addresses{address(client.LocalAddr()), address(client.RemoteAddr()),
-			address(server.LocalAddr()), address(server.RemoteAddr())}
-		if got := await(t, "the addresses", seen); got != expected {
-			t.Errorf("got %v, want %v", got, expected)
-		}
-	})
-}
-
 func TestParkAndWake(t *testing.T) {
 	eachEngine(t, func(t *testing.T, e Engine) {
 		parked := make(chan Task, 1)
@@ -337,176 +224,6 @@ func TestCutEndsEveryWait(t *testing.T) {
 				await(t, "the set-up's return", done)
 			})
 		}
-	})
-}
-
-// A session that is cut while its set-up waits for nothing ends right after its Join.
-func TestCutBeforeTheJoin(t *testing.T) {
-	eachEngine(t, func(t *testing.T, e Engine) {
-		r := connectThrough(t, e, nil) // another one, that goes on
-		backend := listenTCP(t)
-		cut := newRecord()
-		client, _ := setUp(t, e, func(task Task) {
-			server, err := task.Dial(addressOf(backend), netip.Addr{}, late())
-			if err != nil {
-				t.Errorf("dial: %v", err)
-				return
-			}
-			_, err = task.Client().Read(make([]byte, 1), late())
-			want(t, "read", err, nil)
-			task.Cut(BackendDown)
-			want(t, "park", task.Park(late()), ErrCut)
-			task.Join(Joint{Server: server, Owner: cut})
-		})
-		mustWrite(t, client, "x")
-		if end, _, _ := cut.wait(t); end != BackendDown {
-			t.Errorf("the session ended by %v", end)
-		}
-		wantReset(t, client)
-		mustWrite(t, r.client, "x")
-		mustRead(t, r.server, "x")
-	})
-}
-
-func TestSetupWithoutJoinLeavesNothingOpen(t *testing.T) {
-	eachEngine(t, func(t *testing.T, e Engine) {
-		backend := listenTCP(t)
-		client, done := setUp(t, e, func(task Task) {
-			for range 3 {
-				if _, err := task.Dial(addressOf(backend), netip.Addr{}, late()); err != nil {
-					t.Errorf("dial: %v", err)
-				}
-			}
-		})
-		await(t, "the set-up's return", done)
-		wantEOF(t, client)
-		for range 3 {
-			wantEOF(t, acceptTCP(t, backend))
-		}
-		eventually(t, "no session to be left", func() bool { return sessions(e) == 0 })
-	})
-}
-
-func sessions(e Engine) (all int) {
-	for _, n := range e.Sessions() {
-		all += n
-	}
-	return all
-}
-
-// A set-up that panics costs its own session, before and after its Join.
-func TestPanicInASetup(t *testing.T) {
-	for _, kind := range kinds() {
-		t.Run(kind, func(t *testing.T) {
-			var told atomic.Int32
-			o := Options{Kind: kind, Loops: 1, Panicked: func(value any, stack []byte) {
-				if value != "oops" || !bytes.Contains(stack, []byte("TestPanicInASetup")) {
-					t.Errorf("told of %v, with a stack of %d bytes", value, len(stack))
-				}
-				told.Add(1)
-			}}
-			withEngine(t, o, func(e Engine) {
-				r := connectThrough(t, e, nil)
-				backend := listenTCP(t)
-				for _, join := range []bool{false, true} {
-					client, _ := setUp(t, e, func(task Task) {
-						server, err := task.Dial(addressOf(backend), netip.Addr{}, late())
-						if err != nil {
-							t.Errorf("dial: %v", err)
-							return
-						}
-						if join {
-							task.Join(Joint{Server: server, Owner: newRecord()})
-						}
-						panic("oops")
-					})
-					wantEOF(t, client)
-					wantEOF(t, acceptTCP(t, backend))
-				}
-				if n := told.Load(); n != 2 {
-					t.Errorf("told of %d panics, want 2", n)
-				}
-				mustWrite(t, r.client, "x")
-				mustRead(t, r.server, "x")
-			})
-		})
-	}
-}
-
-// What both sides sent, and that they finished, before the Join, is carried by the session.
-func TestBytesAndEndsBeforeTheJoinAreKept(t *testing.T) {
-	eachEngine(t, func(t *testing.T, e Engine) {
-		for _, finish := range []bool{false, true} {
-			backend := listenTCP(t)
-			dialled, ready := make(chan struct{}), make(chan Task, 1)
-			r := newRecord()
-			client, _ := setUp(t, e, func(task Task) {
-				server, err := task.Dial(addressOf(backend), netip.Addr{}, late())
-				if err != nil {
-					t.Errorf("dial: %v", err)
-					return
-				}
-				close(dialled)
-				ready <- task
-				want(t, "park", task.Park(late()), nil)
-				for _, c := range []Conn{task.Client(), server} { // some is read, and some is not
-					if n, err := c.Read(make([]byte, 2), late()); n != 2 || err != nil {
-						t.Errorf("read %d bytes, %v", n, err)
-					}
-				}
-				task.Join(Joint{Server: server, Owner: r})
-			})
-			server := acceptTCP(t, backend)
-			await(t, "the dial", dialled)
-			mustWrite(t, client, "> question")
-			mustWrite(t, server, "< answer")
-			if finish {
-				_ = client.CloseWrite()
-				_ = server.CloseWrite()
-			}
-			await(t, "the park", ready).Wake()
-			mustRead(t, server, "question")
-			mustRead(t, client, "answer")
-			if !finish {
-				_ = client.CloseWrite()
-				_ = server.CloseWrite()
-			}
-			wantEOF(t, server)
-			wantEOF(t, client)
-			if _, up, down := r.wait(t); up != 8 || down != 6 {
-				t.Errorf("%d bytes up, %d down; want 8 and 6", up, down)
-			}
-		}
-	})
-}
-
-// A server that finishes, and is reset before the Join, will take nothing more from the client: the session is over.
-func TestResetBeforeTheJoin(t *testing.T) {
-	eachEngine(t, func(t *testing.T, e Engine) {
-		backend := listenTCP(t)
-		ready := make(chan Task, 1)
-		r := newRecord()
-		client, _ := setUp(t, e, func(task Task) {
-			server, err := task.Dial(addressOf(backend), netip.Addr{}, late())
-			if err != nil {
-				t.Errorf("dial: %v", err)
-				return
-			}
-			ready <- task
-			want(t, "park", task.Park(late()), nil)
-			task.Join(Joint{Server: server, Owner: r})
-		})
-		task := await(t, "the park", ready)
-		server := acceptTCP(t, backend)
-		mustWrite(t, server, "last words")
-		_ = server.CloseWrite()
-		reset(server)
-		task.Wake()
-		if end, _, down := r.wait(t); end != ServerReset || down != 10 {
-			t.Errorf("the session ended by %v after %d bytes", end, down)
-		}
-		mustRead(t, client, "last words")
-		wantEOF(t, client)
 	})
 }
 
@@ -585,34 +302,4 @@ func TestReadEitherLosesNothing(t *testing.T) {
 		}
 		await(t, "the set-up's return", done)
 	})
-}
-
-// Close ends set-ups too, whatever they wait for, and those that have closed their client among them.
-func TestCloseEndsSetups(t *testing.T) {
-	for _, kind := range kinds() {
-		t.Run(kind, func(t *testing.T) {
-			e, err := New(Options{Kind: kind, Loops: 2})
-			if err != nil {
-				t.Fatal(err)
-			}
-			const each = 20
-			ended := make(chan error, 3*each)
-			waits := []func(Task) error{
-				func(task Task) error { return task.Park(time.Time{}) },
-				func(task Task) error { task.Client().Close(); return task.Park(late()) },
-				func(task Task) error { _, err := task.Client().Read(make([]byte, 1), late()); return err },
-			}
-			for _, wait := range waits {
-				a := listenThrough(t, e, func(task Task) { ended <- wait(task) })
-				for range each {
-					dialTCP(t, a.Address())
-				}
-			}
-			eventually(t, "all set-ups to wait", func() bool { return sessions(e) == 3*each })
-			e.Close()
-			for range 3 * each {
-				want(t, "wait", await(t, "a set-up's return", ended), ErrCut)
-			}
-		})
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/go-sql-driver/mysql"
@@ -126,6 +127,35 @@ func TestALoginIsMoved(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLongLoginsAreMoved whole.
+func TestLongLoginsAreMoved(t *testing.T) {
+	eachEngine(t, func(t *testing.T, kind string) {
+		l := mysqlwire.Login{Capabilities: mysqlwire.StarRocksCapabilities, User: "ann", Database: "sales", AuthPlugin: mysqlwire.NativePassword}
+		for i := range 300 {
+			l.Attributes = append(l.Attributes, mysqlwire.Attribute{Name: fmt.Sprint("name", i), Value: strings.Repeat("v", 200)})
+		}
+		sent := packetOf(1, string(l.Append(nil)))
+		r := serveRoutes(t, kind, nil, annToETL, []string{greeter(t)}, []string{backendOf(t, func(c *net.TCPConn) {
+			io.WriteString(c, secondGreeting(mysqlwire.StarRocksCapabilities))
+			wantReplay(t, c, sent, nil)
+			long := "\x01" + strings.Repeat("x", 3*packetBuffer)
+			io.WriteString(c, packetOf(2, long))
+			expect(t, c, packetOf(3, long))
+			io.WriteString(c, packetOf(4, ok))
+			io.Copy(io.Discard, c)
+		})})
+		c := r.dial()
+		expect(t, c, plainGreeting)
+		c.send(sent)
+		long := "\x01" + strings.Repeat("x", 3*packetBuffer)
+		expect(t, c, packetOf(2, long))
+		c.send(packetOf(3, long))
+		expect(t, c, packetOf(4, ok))
+		c.Close()
+		r.wantEnd("client_closed")
+	})
 }
 
 // TestMovedPacketsAreRenumbered: each side counts as it likes.

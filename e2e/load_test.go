@@ -115,7 +115,6 @@ func (l load) run(ctx context.Context, tell func(happening)) error {
 
 // connector makes logins, each on a connection of its own, and never a second attempt.
 func (l load) connector() (driver.Connector, error) {
-	_ = mysql.SetLogger(quiet{})
 	c := mysql.NewConfig()
 	c.Net, c.Addr, c.User, c.Passwd, c.DialFunc = "tcp", l.Address, l.User, l.Password, dialWatched
 	return mysql.NewConnector(c)

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/go-sql-driver/mysql"
+
 	"fairlead/internal/control"
 	"fairlead/internal/fakefe"
 )
@@ -43,6 +45,7 @@ func init() {
 	if name == "" {
 		return
 	}
+	_ = mysql.SetLogger(quiet{})
 	role, argument, _ := strings.Cut(name, " ")
 	if err := networkRoles[role](argument); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -37,6 +37,8 @@ var vipEvery = func() time.Duration {
 const (
 	// vipPrompt is what a login may take without being called disturbed. A SYN that is lost costs a second.
 	vipPrompt = 500 * time.Millisecond
+	// vipGiveUp is when the client gives a login up. A SYN that is lost twice costs three seconds.
+	vipGiveUp = 4 * time.Second
 	// vipCalm is how many undisturbed logins in a row show that all is well.
 	vipCalm = 20
 )
@@ -108,7 +110,7 @@ func vipKnock(in io.Reader, out io.Writer) error {
 
 // vipLogin is one login with a query. It does not go by database/sql, which would try again by itself.
 func vipLogin(connector driver.Connector) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience/3)
+	ctx, cancel := context.WithTimeout(context.Background(), vipGiveUp)
 	defer cancel()
 	c, err := connector.Connect(ctx)
 	if err != nil {

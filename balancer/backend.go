@@ -153,6 +153,7 @@ type Backend struct {
 
 	metrics   *metrics.Backend
 	addresses atomic.Pointer[[]netip.AddrPort] // in order of preference; nil until resolved
+	bad       atomic.Bool                      // as its condition
 
 	mu struct { // guarded by Pool.mu
 		seat      int // its index among the pool's seats; -1 once removed

@@ -6,6 +6,8 @@ import "fairlead/balancer/splice"
 type Lease struct {
 	Backend *Backend
 	holder  *session
+	// lastResort tells that the backend was believed to be down already when the lease was given.
+	lastResort bool
 
 	// Guarded by the pool's lock:
 	prev, next *Lease

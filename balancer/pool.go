@@ -160,7 +160,7 @@ func (p *Pool) grant(i int, r Request) *Lease {
 	p.mu.start = (i + 1) % len(p.mu.seats)
 	b.mu.sessions++
 	b.mu.total++
-	l := &Lease{Backend: b, holder: r.holder}
+	l := &Lease{Backend: b, holder: r.holder, lastResort: b.mu.condition.bad()}
 	b.mu.leases.add(l)
 	return l
 }
@@ -270,6 +270,7 @@ func (p *Pool) Order(b *Backend, o Order, by string) {
 func (p *Pool) change(b *Backend, c condition, reason string) {
 	was := b.mu.condition
 	b.mu.condition = c
+	b.bad.Store(c.bad())
 	if was.bad() != c.bad() {
 		p.tend(b, c.bad())
 	}
@@ -312,14 +313,18 @@ func (p *Pool) reseat(b *Backend) {
 func (p *Pool) tend(b *Backend, bad bool) {
 	config := p.config.Load()
 	for _, t := range b.mu.leases.joined() {
-		switch {
-		case bad && config.SessionsOnDown == CloseSessions:
-			t.Cut(splice.BackendDown)
-		case bad && config.SessionsOnDown == Verify:
-			t.Keepalive(verifying)
-		case config.SessionsOnDown == Verify:
-			t.Keepalive(config.keepalive)
-		}
+		config.tend(t, bad)
+	}
+}
+
+func (c *settings) tend(t splice.Task, bad bool) {
+	switch {
+	case bad && c.SessionsOnDown == CloseSessions:
+		t.Cut(splice.BackendDown)
+	case bad && c.SessionsOnDown == Verify:
+		t.Keepalive(verifying)
+	case c.SessionsOnDown == Verify:
+		t.Keepalive(c.keepalive)
 	}
 }
 

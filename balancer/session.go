@@ -110,6 +110,9 @@ func (s *session) run(present int64) {
 	}
 	s.arrival = nil
 	s.listener.balancer.sessionBegun(s)
+	if !s.lease.lastResort && s.lease.Backend.bad.Load() { // it went down while the pool left this session to itself
+		s.config.tend(s.task, true)
+	}
 	s.task.Join(joint)
 }
 

@@ -103,8 +103,17 @@ func TestSessionsAreClosedOnDown(t *testing.T) {
 				t.Errorf("the record is %+v", s)
 			}
 		}
-		loggingIn.send(loginPacket("root")) // it was greeted, and the server is alive after all
-		if p := loggingIn.packet(); p[0] != okPacket {
+		loggingIn.send(loginPacket("root")) // it was greeted, and is closed like the others once it is in
+		loggingIn.packet()
+		if s := r.wantEnd("backend_down"); s.Backend != addresses[0] {
+			t.Errorf("the record is %+v", s)
+		}
+
+		r.Pool("fe").Report(r.Pool("fe").Backends()[1], Probe{At: time.Now(), Verdict: Unfit, Reason: "the probe said so"})
+		fes[0].Restore()
+		again := r.enter()                 // the last resort: what is down anyway does not close it
+		again.send("\x01\x00\x00\x00\x0e") // COM_PING
+		if p := again.packet(); p[0] != okPacket {
 			t.Errorf("%q is no OK", p)
 		}
 	})

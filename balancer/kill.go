@@ -10,7 +10,7 @@ import (
 // session, or none that has a place on a backend.
 func (b *Balancer) Kill(id uint64) (LiveSession, bool) {
 	for _, p := range b.pools {
-		for _, backend := range p.Backends() {
+		for _, backend := range p.holding() {
 			for _, s := range p.holders(backend) {
 				if s.id == id {
 					s.killed.Store(true)

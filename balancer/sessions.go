@@ -39,7 +39,7 @@ const leasesAtOnce = 256
 func (b *Balancer) LiveSessions() []LiveSession {
 	var all []LiveSession
 	for _, p := range b.pools {
-		for _, backend := range p.Backends() {
+		for _, backend := range p.holding() {
 			for _, s := range p.holders(backend) {
 				all = append(all, s.live(backend, time.Now()))
 			}
@@ -48,6 +48,13 @@ func (b *Balancer) LiveSessions() []LiveSession {
 	slices.SortStableFunc(all, func(x, y LiveSession) int { return cmp.Compare(x.ID, y.ID) })
 	// A login that is being moved has two places for a moment.
 	return slices.CompactFunc(all, func(x, y LiveSession) bool { return x.ID == y.ID })
+}
+
+// holding are the backends that may have sessions: the members, and those that have left and keep theirs.
+func (p *Pool) holding() []*Backend {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append(slices.Clone(p.mu.backends), p.mu.leaving...)
 }
 
 // holders finds the sessions that hold a backend's leases. It gives the pool's lock away after each bounded number of

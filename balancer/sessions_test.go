@@ -131,3 +131,17 @@ func TestStateText(t *testing.T) {
 		t.Error("asleep was taken for a state")
 	}
 }
+
+// TestSessionsOfBackendsThatHaveLeft: they are listed as long as they last.
+func TestSessionsOfBackendsThatHaveLeft(t *testing.T) {
+	b, p, backend := liveBalancer()
+	s := hold(t, p, &Listener{name: "mysql"}, 7)
+	p.remove(backend)
+	if all := b.LiveSessions(); len(all) != 1 || all[0].ID != 7 || all[0].Backend != "one" {
+		t.Errorf("listed: %+v", all)
+	}
+	s.lease.Release()
+	if all := b.LiveSessions(); len(all) != 0 {
+		t.Errorf("listed after its end: %+v", all)
+	}
+}

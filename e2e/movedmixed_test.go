@@ -79,3 +79,20 @@ func (c loginClient) who(t *testing.T, address string) string {
 	}
 	return answer
 }
+
+// TestLoginsOverTLSStay, whoever they are: they can't be read. The same user without TLS is moved.
+func TestLoginsOverTLSStay(t *testing.T) {
+	authority := certificates(t)
+	servers := startMariaDBs(t, 2, "--ssl-ca="+authority.file("ca.pem"), "--ssl-cert="+authority.file("cert.pem"), "--ssl-key="+authority.file("key.pem"))
+	p := start(t, routed("[[listener.route]]\nuser = \"app\"\npool = \"etl\"\n", servers[0].address(), servers[1].address()))
+	dsn := appUser + ":" + appPassword + "@tcp(" + p.address("mysql") + ")/"
+	if got := ask(t, openDB(t, dsn), whichMariaDB); got != "2" {
+		t.Errorf("without TLS: server %s", got)
+	}
+	if got := ask(t, openDB(t, dsn+"?tls=skip-verify"), whichMariaDB); got != "1" {
+		t.Errorf("with TLS: server %s", got)
+	}
+	if got := p.metrics()[`fairlead_logins_not_moved_total{listener="mysql",reason="tls"}`]; got != "1" {
+		t.Errorf("%q stayed for TLS", got)
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -136,8 +135,9 @@ func TestCloseWaitsForHandOvers(t *testing.T) {
 		posts := func(l *loop) int { l.mail.Lock(); defer l.mail.Unlock(); return len(l.mail.posts) }
 		eventually(t, "Close to ask both loops", func() bool { return posts(giver) == 1 && posts(taker) == 1 })
 		taker.post(func() { // between the taker's closing its door and what it is handed over
-			for range 1000 {
-				runtime.Gosched()
+			select {
+			case <-done: // too early
+			case <-time.After(100 * time.Millisecond): // long enough to find out
 			}
 		})
 		giver.sessions.Add(100) // so that it hands over

@@ -33,7 +33,7 @@ type Acceptor interface {
 	// File is a duplicate of the listening socket, to be handed to another process.
 	File() (*os.File, error)
 	// Close takes what the kernel has queued, stops listening, and waits until no set-up will be started any
-	// more. Sessions go on.
+	// more. Sessions go on. Set-ups and Owners must not call it: it waits for the loop that they run on.
 	Close()
 }
 

@@ -1,6 +1,7 @@
 package splice
 
 import (
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -81,6 +82,33 @@ func TestDialFromASourceAddress(t *testing.T) {
 			want(t, "dial from an address that is not local", err, syscall.EADDRNOTAVAIL)
 		})
 		await(t, "the set-up's return", done)
+	})
+}
+
+// After a short read there may still be an end to read, if both came together: no other event will tell of it.
+func TestEndThatCameWithTheLastBytes(t *testing.T) {
+	withLoop(t, Options{}, func(e *loops, l *loop) {
+		for _, end := range []struct {
+			by   func(*net.TCPConn)
+			sees error
+		}{{func(c *net.TCPConn) { _ = c.CloseWrite() }, io.EOF}, {reset, syscall.ECONNRESET}} {
+			waiting := make(chan struct{})
+			client, done := setUp(t, e, func(task Task) {
+				close(waiting)
+				p := make([]byte, 16)
+				if n, err := task.Client().Read(p, late()); string(p[:n]) != "last words" || err != nil {
+					t.Errorf("read %q, %v", p[:n], err)
+				}
+				_, err := task.Client().Read(p, late())
+				want(t, "read", err, end.sees)
+			})
+			await(t, "the read", waiting)
+			release := l.hold()
+			mustWrite(t, client, "last words")
+			end.by(client)
+			release()
+			await(t, "the set-up's return", done)
+		}
 	})
 }
 

@@ -5,15 +5,22 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"fairlead/internal/fakefe"
 )
 
 // TestOwnShortageOfDescriptors: without a descriptor for the backend's side the client is told, and no backend blamed.
 func TestOwnShortageOfDescriptors(t *testing.T) {
 	eachEngine(t, func(t *testing.T, kind string) {
-		_, addresses := startFEs(t, 2, nil)
+		fes, addresses := startFEs(t, 2, nil)
 		r := serve(t, kind, nil, addresses...)
 		r.enter().Close() // whatever is opened once is open now
 		r.wantEnd("client_closed")
+		for _, fe := range fes { // or its end would give a descriptor back in the midst of this
+			if err := fe.Await(t.Context(), func(c fakefe.Counts) bool { return c.Connections() == 0 }); err != nil {
+				t.Fatal(err)
+			}
+		}
 
 		spare, restore := useUpDescriptors(t)
 		defer restore()

@@ -213,6 +213,13 @@ func (l *vipLab) newNode(i int) *vipNode {
 	if err := os.Mkdir(n.dir, 0o755); err != nil {
 		l.t.Fatal(err)
 	}
+	// Before the address, as the README says.
+	settings, err := filepath.Abs("../deploy/keepalived/sysctl.conf")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.ip("netns", "exec", l.ns(n.name), required(l.t, "sysctl"), "-q", "-p", settings)
+	l.ip("-n", l.ns(n.name), "address", "add", vipAddress+"/32", "dev", "lo")
 	return n
 }
 

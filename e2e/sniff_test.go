@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -50,7 +51,9 @@ var digest = http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 func openDoors(t *testing.T, wait string) *doors {
 	t.Helper()
 	fe := startFE(t, fakefe.Config{})
-	plain, secure := httptest.NewServer(digest), httptest.NewTLSServer(digest)
+	plain, secure := httptest.NewServer(digest), httptest.NewUnstartedServer(digest)
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // clients that leave halfway are told of there
+	secure.StartTLS()
 	t.Cleanup(plain.Close)
 	t.Cleanup(secure.Close)
 	text := `

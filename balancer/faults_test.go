@@ -273,17 +273,17 @@ func TestGreetingsThatAreNone(t *testing.T) {
 				if s := r.wantEnd("client_closed"); s.Backend != addresses[0] {
 					t.Errorf("served by %s", s.Backend)
 				}
+				reason, text := test.reason, test.text
 				if name == "reset" && r.gauge("redispatches_total", broken, "connect_reset") == 1 {
-					// It came before anybody could have heard of the connect.
-					test.reason, test.text = "connect_reset", "connect: reset"
+					reason, text = "connect_reset", "connect: reset" // it came before anybody could have heard of the connect
 				}
-				if r.gauge("redispatches_total", broken, test.reason) != 1 {
-					t.Errorf("%s is not counted", test.reason)
+				if r.gauge("redispatches_total", broken, reason) != 1 {
+					t.Errorf("%s is not counted", reason)
 				}
 				b := r.Pool("fe").Backends()[0]
 				status := r.Status().Pools[0].Backends[0]
-				if b.State() != Down || len(status.Reason) < len("live traffic: "+test.text) ||
-					status.Reason[:len("live traffic: "+test.text)] != "live traffic: "+test.text || status.Failures != 1 {
+				if b.State() != Down || len(status.Reason) < len("live traffic: "+text) ||
+					status.Reason[:len("live traffic: "+text)] != "live traffic: "+text || status.Failures != 1 {
 					t.Errorf("%v, %+v", b.State(), status)
 				}
 			})

@@ -109,7 +109,11 @@ func TestDataArrivesWholeAndInOrder(t *testing.T) {
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)
 		var all sync.WaitGroup
-		for i := range 12 {
+		number := 12
+		if raceDetector {
+			number = 6
+		}
+		for i := range number {
 			r := connectThrough(t, e, nil)
 			for k, ends := range [][2]*net.TCPConn{{r.client, r.server}, {r.server, r.client}} {
 				random := rand.New(rand.NewPCG(seed, uint64(2*i+k)))

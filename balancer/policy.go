@@ -39,6 +39,15 @@ func (s *seat) share(now time.Time, slowStart time.Duration) int64 {
 	return max(grown, whole/10, 1)
 }
 
+// grown is the part of its weight that counts, while it starts slowly; else 0.
+func (s *seat) grown(now time.Time, slowStart time.Duration) float64 {
+	whole := int64(s.weight) << 8
+	if share := s.share(now, slowStart); share < whole {
+		return float64(share) / float64(whole)
+	}
+	return 0
+}
+
 // round is one choice: which seats may be taken, and what a policy may take into account.
 type round struct {
 	seats     []seat

@@ -327,3 +327,16 @@ func BenchmarkPick(b *testing.B) {
 		}
 	}
 }
+
+func TestGrown(t *testing.T) {
+	now := time.Now()
+	for since, want := range map[time.Duration]float64{0: 0.1, 15 * time.Second: 0.5, 30 * time.Second: 0, time.Hour: 0} {
+		s := seat{weight: 4, ramp: now.Add(-since)}
+		if got := s.grown(now, 30*time.Second); got < want-0.01 || got > want+0.01 {
+			t.Errorf("%v after its return %v of its weight counts, want %v", since, got, want)
+		}
+	}
+	if got := (&seat{weight: 4}).grown(now, 30*time.Second); got != 0 {
+		t.Errorf("one that was never away grows: %v", got)
+	}
+}

@@ -45,6 +45,7 @@ type BackendStatus struct {
 	Reason      string           `json:"reason,omitempty"`
 	Order       string           `json:"order,omitempty"` // what a person has said: drain or disable
 	Weight      int              `json:"weight"`
+	SlowStart   float64          `json:"slow_start,omitempty"` // the part of its weight that counts, while a backend that came back grows
 	Backup      bool             `json:"backup,omitempty"`
 	Role        Role             `json:"role,omitempty"`
 	RoleFrom    RoleSource       `json:"role_from,omitempty"` // how the role was learnt; empty while it is unknown
@@ -116,6 +117,7 @@ func (p *Pool) Status() PoolStatus {
 		Backends: make([]BackendStatus, len(p.mu.backends))}
 	for i, b := range p.mu.backends {
 		s.Backends[i] = b.status(p.mu.seats[i])
+		s.Backends[i].SlowStart = p.mu.seats[i].grown(time.Now(), config.SlowStart)
 		s.Sessions += b.mu.sessions
 	}
 	for _, b := range p.mu.leaving {

@@ -104,10 +104,18 @@ func backendCells(b balancer.BackendStatus, now time.Time) []terminal.Cell {
 	}
 	return []terminal.Cell{
 		{Text: b.Name}, {Text: address}, {Text: b.State.String(), Colour: StateColour(b.State)}, since(b.Since, now, ""),
-		number(b.Sessions), {Text: capacity}, number(b.Weight), {Text: strconv.FormatUint(b.Total, 10)}, failed,
+		number(b.Sessions), {Text: capacity}, {Text: weight(b)}, {Text: strconv.FormatUint(b.Total, 10)}, failed,
 		{Text: role(b)}, {Text: b.Version}, took(b.Connect), took(b.Greeting), since(b.Probed, now, " ago"),
 		{Text: backendReason(b)},
 	}
+}
+
+// weight is the backend's share, and how much of it counts while it starts slowly.
+func weight(b balancer.BackendStatus) string {
+	if b.SlowStart > 0 {
+		return fmt.Sprintf("%d (%.0f%%)", b.Weight, 100*b.SlowStart)
+	}
+	return strconv.Itoa(b.Weight)
 }
 
 // role is what the backend is to its cluster, how that was learnt, and whether it stands back.

@@ -222,6 +222,9 @@ func TestASessionOutlivesItsListener(t *testing.T) {
 		eventually(t, "the listener to be closed", func() bool { return len(r.Listener("mysql").Addresses()) == 0 })
 		close(more)
 		expect(t, c, "and after")
+		if n, err := io.Copy(io.Discard, c); n != 0 || err != nil { // the server's end, before the client's
+			t.Errorf("%d bytes more, %v", n, err)
+		}
 		c.Close()
 		await(t, "the shutdown", over)
 		r.wantEnd("server_closed")

@@ -74,51 +74,53 @@ func (s *session) logIn(server splice.Conn, greeting []byte, joint *splice.Joint
 		return s.loginFailed(err)
 	}
 	s.Moved(0, uint64(len(greeting)))
-	tls, early, err := s.passLogin(server, deadline)
-	if err != nil {
+	p := newPassed(greeting)
+	err := s.passLogin(server, &p, deadline)
+	if err == nil && s.moving == nil && !p.tls {
+		joint.Settled, err = s.passVerdict(server, &p, deadline)
+	}
+	switch {
+	case err != nil:
 		return s.loginFailed(err)
-	}
-	if s.moving != nil {
+	case s.moving != nil:
 		return s.moveLogin(server, greeting, deadline, joint)
-	}
-	if tls {
-		// What follows can't be read.
+	case p.tls: // what follows can't be read
 		joint.Proof, joint.Turns = deadline, loginTurns
-		if early {
+		if p.early {
 			joint.Turns-- // its hello came with the request
 		}
 		if deadline.IsZero() {
 			joint.Turns = 0
 		}
-		return true
 	}
-	joint.Settled, err = s.passVerdict(server, deadline, early)
-	return err == nil || s.loginFailed(err)
+	return true
 }
 
 // loginTurns is how often a login over TLS changes direction after the SSLRequest, at least (TLS 1.3: ClientHello, the
 // server's flight, the client's with the login in it, the server's verdict).
 const loginTurns = 4
 
-// passLogin reads the client's first packet, notes who it is, and passes it on, unless s.moving says that it belongs
-// elsewhere. early tells that the client did not wait
-// for an answer to it before it went on.
-func (s *session) passLogin(server splice.Conn, deadline time.Time) (tls, early bool, err error) {
+// passLogin reads the client's first packet, notes who it is, and passes it on, unless s.moving says that it goes elsewhere:
+// because it belongs there, or because the server was lost.
+func (s *session) passLogin(server splice.Conn, p *passed, deadline time.Time) error {
 	fixed := packetBuffers.Get().(*[packetBuffer]byte)
 	defer packetBuffers.Put(fixed)
 	buffer, got := fixed[:], 0
-	for spoken := false; ; {
-		from, n, err := s.task.ReadEither(server, buffer[got:], deadline)
-		if from == server {
-			spoken = true
+	for lost := error(nil); ; {
+		from, n, err := s.readLogin(server, lost != nil, buffer[got:], deadline)
+		switch {
+		case from == server && err != nil && s.mayBeRescued(p, err, deadline):
+			lost = &serverError{err} // the login that comes now can be another one's
+			continue
+		case from == server:
+			p.answered = true
 			// Maybe it is shutting down, and says so.
 			if err = s.passToClient(buffer[got:got+n], err, deadline); err != nil {
-				return false, false, err
+				return err
 			}
 			continue
-		}
-		if err != nil {
-			return false, false, err
+		case err != nil:
+			return err
 		}
 		got += n
 		h, ok := mysqlwire.ParseHeader(buffer[:got])
@@ -126,7 +128,7 @@ func (s *session) passLogin(server splice.Conn, deadline time.Time) (tls, early 
 			continue
 		}
 		if h.Sequence != 1 || h.Length > longestLogin {
-			return false, false, s.strange(buffer[:got], h)
+			return s.strange(buffer[:got], h)
 		}
 		whole := mysqlwire.HeaderLen + h.Length
 		if got < whole {
@@ -137,30 +139,43 @@ func (s *session) passLogin(server splice.Conn, deadline time.Time) (tls, early 
 		}
 		login, err := mysqlwire.ParseLogin(buffer[mysqlwire.HeaderLen:whole])
 		if err != nil {
-			return false, false, s.strange(buffer[:got], h)
+			return s.strange(buffer[:got], h)
 		}
 		s.login.user, s.login.database, s.login.program = newWord(login.User), newWord(login.Database), newWord(login.Program())
 		if err := s.countLogin(login.SSLRequest); err != nil {
-			return false, false, err
+			return err
 		}
-		if s.routed && !spoken {
-			if s.divert(login, buffer[:got], got > whole); s.moving != nil {
-				return false, false, nil
+		p.tls, p.early = login.SSLRequest, got > whole
+		p.packet = append([]byte(nil), buffer[:got]...)
+		if s.routed && !p.answered {
+			if s.divert(login, p.packet, p.early); s.moving != nil {
+				return nil
 			}
 		}
-		return login.SSLRequest, got > whole, s.passToServer(server, buffer[:got], deadline)
+		if lost == nil {
+			lost = s.passToServer(server, p.packet, deadline)
+		}
+		if lost != nil && isLoss(lost) && s.rescue(p) {
+			return nil
+		}
+		return lost
 	}
 }
 
 // passVerdict carries the login on, whoever speaks, until the server has said yes or no. settled tells that neither has
-// said more than the other one asked for. unasked tells that the client has already.
-func (s *session) passVerdict(server splice.Conn, deadline time.Time, unasked bool) (settled bool, err error) {
+// said more than the other one asked for. A server that is lost before it has said anything may leave s.moving instead.
+func (s *session) passVerdict(server splice.Conn, p *passed, deadline time.Time) (settled bool, err error) {
 	fixed := packetBuffers.Get().(*[packetBuffer]byte)
 	defer packetBuffers.Put(fixed)
 	var answers packetScanner
+	unasked := p.early
 	for asked := false; ; {
-		from, n, err := s.task.ReadEither(server, fixed[:], deadline)
+		from, n, err := s.awaitAnswer(server, p, fixed[:], deadline)
+		if s.moving != nil {
+			return false, nil
+		}
 		if from == server {
+			p.answered = true
 			if err := s.passToClient(fixed[:n], err, deadline); err != nil {
 				return false, err
 			}
@@ -175,6 +190,7 @@ func (s *session) passVerdict(server splice.Conn, deadline time.Time, unasked bo
 			return false, err
 		}
 		unasked, asked = unasked || !asked, false
+		p.early = unasked
 		if err := s.passToServer(server, fixed[:n], deadline); err != nil {
 			return false, err
 		}

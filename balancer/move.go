@@ -16,8 +16,9 @@ import (
 
 // move is a login on its way from the pool that greeted to the one that a route names.
 type move struct {
-	packet   []byte // the login as it came, header included: read again when it is needed, it takes less memory like that
-	pool     *Pool  // where it goes
+	packet   []byte   // the login as it came, header included: read again when it is needed, it takes less memory like that
+	pool     *Pool    // where it goes
+	lost     *Backend // of the same pool, which has greeted and was lost since; nil for a login that belongs elsewhere
 	began    time.Time
 	deadline time.Time // login_timeout's; zero without one
 
@@ -52,7 +53,7 @@ func (s *session) routeBySource() {
 	}
 }
 
-// divert decides about a login that has been read; early tells that the client has sent more than that. If
+// divert decides about a login that has been read, and keeps it; early tells that the client has sent more than that. If
 // the login has to go elsewhere, s.moving says where.
 func (s *session) divert(login mysqlwire.Login, packet []byte, early bool) {
 	if login.SSLRequest {
@@ -67,7 +68,7 @@ func (s *session) divert(login mysqlwire.Login, packet []byte, early bool) {
 		s.notMoved("early")
 		return
 	}
-	s.moving = &move{packet: append([]byte(nil), packet...), pool: s.listener.routes[i].pool}
+	s.moving = &move{packet: packet, pool: s.listener.routes[i].pool}
 }
 
 // moveLogin carries a login that was read, and that another pool has to answer, to its verdict. greeting is
@@ -85,7 +86,7 @@ func (s *session) moveLogin(server splice.Conn, greeting []byte, deadline time.T
 		connectionID: s.login.connectionID, connect: s.connect, greeting: s.greeting}
 	s.pool, s.config, s.lease = m.pool, m.pool.config.Load(), nil
 	next, answer, err := s.lead()
-	if errors.Is(err, errDialect) && m.from.server != nil {
+	if errors.Is(err, errDialect) && m.from.server != nil && m.lost == nil {
 		s.pool, s.config, s.lease = m.from.pool, m.from.config, m.from.lease
 		s.login.connectionID, s.connect, s.greeting = m.from.connectionID, m.from.connect, m.from.greeting
 		m.from.lease = nil
@@ -97,7 +98,9 @@ func (s *session) moveLogin(server splice.Conn, greeting []byte, deadline time.T
 		return false
 	}
 	s.moving = nil
-	s.listener.metrics.LoginMoved()
+	if m.lost == nil {
+		s.listener.metrics.LoginMoved()
+	}
 	*joint = s.joint(next)
 	joint.Settled, err = s.relayVerdict(next, answer, deadline)
 	return err == nil || s.loginFailed(err)
@@ -110,7 +113,7 @@ func (s *session) stay(server splice.Conn, why string, deadline time.Time, joint
 	s.notMoved(why)
 	err := s.passToServer(server, packet, deadline)
 	if err == nil {
-		joint.Settled, err = s.passVerdict(server, deadline, false)
+		joint.Settled, err = s.passVerdict(server, &passed{answered: true}, deadline) // once is enough: it is not rescued either
 	}
 	return err == nil || s.loginFailed(err)
 }
@@ -156,7 +159,7 @@ func (s *session) replay(server splice.Conn, greeting []byte, deadline time.Time
 	answering := s.step(time.Now(), s.config.GreetingTimeout, deadline)
 	packet, _ := mysqlwire.AppendPacket(nil, login.Append(nil), 1)
 	if err := server.Write(packet, answering.until); err != nil {
-		return nil, replayError(err, answering)
+		return nil, s.moving.spare(replayError(err, answering))
 	}
 	s.Moved(uint64(len(packet)), 0)
 	buffer := packetBuffers.Get().(*[packetBuffer]byte)
@@ -168,7 +171,7 @@ func (s *session) replay(server splice.Conn, greeting []byte, deadline time.Time
 		}
 		n, err := server.Read(buffer[got:], answering.until)
 		if err != nil {
-			return nil, replayError(err, answering)
+			return nil, s.moving.spare(replayError(err, answering))
 		}
 		got += n
 	}

@@ -126,8 +126,13 @@ func (s *session) joint(server splice.Conn) splice.Joint {
 func (s *session) lead() (splice.Conn, []byte, error) {
 	var tried []*Backend
 	deadline := s.sought().Add(s.config.SetupTimeout)
-	if m := s.moving; m != nil && !m.deadline.IsZero() && m.deadline.Before(deadline) {
-		deadline = m.deadline
+	if m := s.moving; m != nil {
+		if !m.deadline.IsZero() && m.deadline.Before(deadline) {
+			deadline = m.deadline
+		}
+		if m.lost != nil {
+			tried = append(tried, m.lost)
+		}
 	}
 	for failed := (*setupError)(nil); ; {
 		if err := s.acquire(tried, deadline); err != nil {
@@ -170,10 +175,7 @@ func (s *session) sought() time.Time {
 
 // acquire takes a lease; where every backend is at its cap it waits for one in the pool's queue.
 func (s *session) acquire(tried []*Backend, deadline time.Time) error {
-	request := Request{Source: s.client.Addr(), Tried: tried, holder: s}
-	if s.pool == s.listener.pool {
-		request.tiers = s.listener.tiers
-	}
+	request := Request{Source: s.client.Addr(), Tried: tried, tiers: s.tiers(), holder: s}
 	lease, ticket, err := s.pool.enqueue(request, s.task)
 	if ticket == nil {
 		s.lease = lease

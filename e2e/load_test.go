@@ -24,13 +24,14 @@ type load struct {
 	Address        string // of the listener
 	User, Password string
 	Question       string        // asked by each client; the answer names the server
-	Every          time.Duration // from one client that logs in, asks and goes, to the next
+	Every          time.Duration // from one client that logs in, asks, stays for a moment and goes, to the next
+	Stay           time.Duration // that moment: so many are there at once that each server has some, whatever it has of those that stay
 	Held           int           // sessions that stay, and ask again after each Pause
 	Idle           int           // sessions that stay, and say nothing
 	Pause          time.Duration
 }
 
-// visit is a client that came to log in, ask and go.
+// visit is a client that came to log in, ask, stay for a moment and go.
 type visit struct {
 	Client  string // its address
 	Server  string // the answer
@@ -150,7 +151,7 @@ func dialWatched(ctx context.Context, network, address string) (net.Conn, error)
 	return w, nil
 }
 
-// visit is one client's: log in, ask, go.
+// visit is one client's: log in, ask, stay for a moment, go.
 func (l load) visit(connector driver.Connector) visit {
 	ctx, cancel := context.WithTimeout(context.Background(), longestVisit)
 	defer cancel()
@@ -163,6 +164,7 @@ func (l load) visit(connector driver.Connector) visit {
 	if v.Server, err = question(ctx, conn, l.Question); err != nil {
 		v.Unasked = err.Error()
 	}
+	<-time.After(l.Stay)
 	return v
 }
 

@@ -79,6 +79,8 @@ const (
 	mostVisits = 500
 	// longestVisit ends a client that hangs.
 	longestVisit = patience
+	// lastAnswer is what a session's last question may take when the load is over.
+	lastAnswer = patience / 3
 )
 
 // run has the clients come until ctx ends, and returns when the last one has gone.
@@ -237,6 +239,9 @@ func (l load) keep(ctx context.Context, connector driver.Connector, h *holding, 
 		return errors.New("login: " + v.Failed)
 	}
 	defer conn.Close()
+	if !h.Idle {
+		defer context.AfterFunc(ctx, func() { under.SetDeadline(time.Now().Add(lastAnswer)) })()
+	}
 	h.Client = v.Client
 	for {
 		asked := time.Now()

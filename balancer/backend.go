@@ -62,28 +62,6 @@ const (
 	Leaving
 )
 
-// Order is what a person has said of a backend. It stands until another order.
-type Order uint8
-
-const (
-	// Enable leaves the backend to its health.
-	Enable Order = iota
-	// Drain keeps its sessions and lets no new ones in.
-	Drain
-	// Disable lets no new ones in and counts the backend as out of service.
-	Disable
-)
-
-var orderNames = [...]string{Enable: "enable", Drain: "drain", Disable: "disable"}
-
-// String is the order as a command.
-func (o Order) String() string {
-	if int(o) < len(orderNames) {
-		return orderNames[o]
-	}
-	return fmt.Sprintf("order_%d", uint8(o))
-}
-
 // condition is all that decides a backend's state. It is a value, and what follows from it depends on nothing else.
 type condition struct {
 	verdict Verdict
@@ -172,6 +150,8 @@ type Backend struct {
 		sessions  int
 		total     uint64
 		failures  uint64
+		standing  Standing // the latest order
+		cut       uint64   // sessions that its deadline has cut
 	}
 }
 

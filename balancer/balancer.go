@@ -107,6 +107,7 @@ func (b *Balancer) Start() error {
 	b.chores.cancel = cancel
 	b.resolve(ctx)
 	b.chores.Go(func() { b.tidy(ctx) })
+	b.chores.Go(func() { b.sweep(ctx) })
 	for i, l := range b.listeners {
 		if err := l.listen(); err != nil {
 			for _, open := range b.listeners[:i] {

@@ -189,15 +189,15 @@ func TestReasons(t *testing.T) {
 	r.Report(b, Probe{At: time.Now(), Verdict: Unfit, Reason: "connect: no route"})
 	reason("connect: no route") // the latest
 	r.Order(b, Disable, "a person")
-	reason("a person")
+	reason("disable ordered by a person")
 	r.Order(b, Enable, "another person")
 	reason("connect: no route") // it is not the person's doing that it is down
 	r.suspect(b, "greeting: closed instead")
 	r.Order(b, Drain, "a person")
 	reason("live traffic: greeting: closed instead")
 	r.judge(b, Fit)
-	r.Order(b, Enable, "a person")
-	reason("a person")
+	r.Order(b, Enable, "")
+	reason("enable ordered")
 
 	named := r.add(BackendConfig{Weight: 1}, "named", "fe9", nil, false)
 	if got := r.Status().Backends[1].Reason; got != "fe9 is not resolved yet" {

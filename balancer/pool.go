@@ -51,6 +51,7 @@ type Pool struct {
 		seats    []seat
 		backends []*Backend // seats[i] is backends[i]'s
 		leaving  []*Backend // no members any more, with sessions left
+		absent   []Standing // orders for backends that are no members, the oldest first
 		start    int        // where the next choice begins
 		queue    []*ticket
 	}
@@ -252,20 +253,6 @@ func (p *Pool) succeeded(b *Backend, at time.Time) {
 	b.mu.succeeded = at
 }
 
-// Order carries out what a person has said of a backend. by names the person or the command, for the log.
-func (p *Pool) Order(b *Backend, o Order, by string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if b.mu.seat < 0 {
-		return
-	}
-	c := b.mu.condition.ordered(o)
-	if c.state() == Down {
-		by = b.mu.trouble // it is not the person's doing
-	}
-	p.change(b, c, by)
-}
-
 // change puts a backend into a condition, and does what a change of state calls for.
 func (p *Pool) change(b *Backend, c condition, reason string) {
 	was := b.mu.condition
@@ -355,6 +342,7 @@ func (p *Pool) add(c BackendConfig, name, host string, addresses []netip.AddrPor
 	p.mu.seats = append(p.mu.seats, seat{hash: hashName(name)})
 	p.mu.backends = append(p.mu.backends, b)
 	p.seat(b, c)
+	p.recall(b)
 	p.mu.Unlock()
 	p.watcher.Watch(b)
 	return b
@@ -415,6 +403,9 @@ func (p *Pool) remove(b *Backend) {
 	}
 	p.mu.start = 0
 	b.mu.seat = -1
+	if b.mu.standing.Order != Enable {
+		p.keepAbsent(b.mu.standing)
+	}
 	if b.mu.sessions > 0 {
 		p.mu.leaving = append(p.mu.leaving, b)
 	}

@@ -177,7 +177,7 @@ func TestRemoveWhileSessionsAreHeld(t *testing.T) {
 	r.take("three", Request{Tried: b[:2]})
 	r.Report(b[1], Probe{At: time.Now(), Verdict: Unfit, Reason: "x"})
 	r.suspect(b[1], "x")
-	r.Order(b[1], Disable, "a person")
+	_ = r.Pool.Order(b[1], Standing{Order: Disable}) // too late
 	if len(r.log.with("backend=two", "was=")) != 0 || len(r.watched.took()) != 0 {
 		t.Error("something is still made of what happens to a backend that was removed")
 	}

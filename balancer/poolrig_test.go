@@ -122,6 +122,14 @@ func (r *poolRig) join(change func(*BackendConfig), names ...string) []*Backend 
 	return all
 }
 
+// Order gives an order in a person's name.
+func (r *poolRig) Order(b *Backend, o Order, by string) {
+	r.t.Helper()
+	if err := r.Pool.Order(b, Standing{Order: o, By: by}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 // judge reports a verdict of a probe that began now.
 func (r *poolRig) judge(b *Backend, v Verdict) {
 	found := Probe{At: time.Now(), Verdict: v}

@@ -38,7 +38,7 @@ func TestRefusals(t *testing.T) {
 		"backends that a person took out": {
 			before: func(_ *testing.T, r *balancerRig, _ []*fakefe.FE) {
 				for _, b := range r.Pool("fe").Backends() {
-					r.Pool("fe").Order(b, Disable, "a person")
+					_ = r.Pool("fe").Order(b, Standing{Order: Disable, By: "a person"}) // it is a member
 				}
 			},
 			words: []string{`fairlead: pool "fe": no backend is available`}, reason: "no_backend",

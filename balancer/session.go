@@ -42,6 +42,7 @@ type session struct {
 	routed             bool         // its login decides which pool it goes to
 	counted            bool         // among its user's and its database's sessions
 	killed             atomic.Bool  // by a person
+	overdue            atomic.Bool  // cut by the deadline of a drain
 	over               bool         // concluded
 }
 

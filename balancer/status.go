@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"fairlead/metrics"
@@ -34,6 +35,8 @@ type PoolStatus struct {
 	Sessions int             `json:"sessions"`
 	Queued   int             `json:"queued"`
 	Backends []BackendStatus `json:"backends"`
+	// Absent are the orders for backends that are no members now; they hold once these are members again.
+	Absent []Standing `json:"absent,omitempty"`
 }
 
 // BackendStatus is one backend's. Durations are in nanoseconds.
@@ -44,6 +47,11 @@ type BackendStatus struct {
 	Since       time.Time        `json:"since"`
 	Reason      string           `json:"reason,omitempty"`
 	Order       string           `json:"order,omitempty"` // what a person has said: drain or disable
+	OrderedBy   string           `json:"ordered_by,omitempty"`
+	OrderedAt   time.Time        `json:"ordered_at,omitzero"`
+	CloseIdle   bool             `json:"close_idle,omitempty"` // the order ends its sessions as they become idle
+	Deadline    time.Time        `json:"deadline,omitzero"`    // when the order cuts those that are left
+	Cut         uint64           `json:"cut,omitempty"`        // sessions that this has cut
 	Weight      int              `json:"weight"`
 	SlowStart   float64          `json:"slow_start,omitempty"` // the part of its weight that counts, while a backend that came back grows
 	Backup      bool             `json:"backup,omitempty"`
@@ -120,6 +128,7 @@ func (p *Pool) Status() PoolStatus {
 		s.Backends[i].SlowStart = p.mu.seats[i].grown(time.Now(), config.SlowStart)
 		s.Sessions += b.mu.sessions
 	}
+	s.Absent = slices.Clone(p.mu.absent)
 	for _, b := range p.mu.leaving {
 		gone := b.status(seat{})
 		gone.Removed, gone.State, gone.Reason = true, Draining, "removed"
@@ -130,15 +139,16 @@ func (p *Pool) Status() PoolStatus {
 }
 
 func (b *Backend) status(seat seat) BackendStatus {
-	var order string
-	if o := b.mu.condition.order; o != Enable {
-		order = o.String()
-	}
-	return BackendStatus{Name: b.Name, Addresses: b.Addresses(), State: b.mu.condition.state(), Since: b.mu.since,
-		Reason: b.mu.reason, Order: order, Weight: b.mu.config.Weight, Backup: b.mu.config.Backup, Role: b.mu.role,
+	s := BackendStatus{Name: b.Name, Addresses: b.Addresses(), State: b.mu.condition.state(), Since: b.mu.since,
+		Reason: b.mu.reason, Weight: b.mu.config.Weight, Backup: b.mu.config.Backup, Role: b.mu.role,
 		RoleFrom: b.mu.roleFrom, Version: b.mu.probe.Version,
 		Sessions: b.mu.sessions, MaxSessions: int(seat.max), Total: b.mu.total, Failures: b.mu.failures,
 		Probed: b.mu.probe.At, Connect: b.mu.probe.Connect, Greeting: b.mu.probe.Greeting}
+	if o := b.mu.standing; o.Order != Enable {
+		s.Order, s.OrderedBy, s.OrderedAt = o.Order.String(), o.By, o.At
+		s.CloseIdle, s.Deadline, s.Cut = o.CloseIdle, o.Deadline, b.mu.cut
+	}
+	return s
 }
 
 // State is the backend's present state.

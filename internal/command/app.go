@@ -17,6 +17,7 @@ import (
 const (
 	exitFailed = 1 // something failed while running
 	exitUsage  = 2 // bad usage or configuration: trying again changes nothing
+	exitCut    = 3 // the deadline of a drain that was waited for has cut sessions
 )
 
 // Run is the program, given its version and its arguments with its own name before them: it tells of an error on standard
@@ -70,7 +71,8 @@ func newApp() *cli.App {
 		Usage: "leads MySQL-protocol clients to healthy servers",
 		Description: "Try it without a configuration: fairlead demo\n\n" +
 			"Exit status: 0 when all is well, 1 when something failed while running (or a backend that was asked about is\n" +
-			"not fit), 2 for bad usage or a bad configuration, an address that can't be listened on among them.",
+			"not fit), 2 for bad usage or a bad configuration, an address that can't be listened on among them, 3 when the\n" +
+			"deadline of a drain that was waited for has cut sessions.",
 		Version:        version,
 		Flags:          places(),
 		Action:         runCommand,

@@ -12,7 +12,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"fairlead/balancer"
 	"fairlead/internal/config"
 	"fairlead/internal/control"
 	"fairlead/internal/terminal"
@@ -57,38 +56,6 @@ func sessionsCommand(c *cli.Context) error {
 		return printJSON(all)
 	}
 	return control.ShowSessions(os.Stdout, terminal.StyleOf(os.Stdout), all)
-}
-
-// orderCommand makes the command that gives an order for one backend.
-func orderCommand(o balancer.Order, does string) *cli.Command {
-	return &cli.Command{
-		Name:      o.String(),
-		Usage:     does,
-		ArgsUsage: "BACKEND (its name or address, with POOL/ before it where that is not clear enough)",
-		Flags:     places(),
-		Action: func(c *cli.Context) error {
-			backend, err := oneArgument(c, "BACKEND")
-			if err != nil {
-				return err
-			}
-			client, err := clientOf(c)
-			if err != nil {
-				return err
-			}
-			done, err := client.Order(c.Context, o, backend)
-			var unknown *control.BackendError
-			if errors.As(err, &unknown) {
-				return usage(err)
-			}
-			if err != nil {
-				return err
-			}
-			style := terminal.StyleOf(os.Stdout)
-			fmt.Printf("%s/%s is %s, with %s\n", done.Pool, done.Backend,
-				style.Paint(control.StateColour(done.State), done.State.String()), terminal.Plural(done.Sessions, "session"))
-			return nil
-		},
-	}
 }
 
 func killCommand(c *cli.Context) error {

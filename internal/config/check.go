@@ -103,6 +103,7 @@ func (d *document) suspicions(f *File) {
 // files checks the files that the configuration names.
 func (d *document) files(f *File) {
 	d.readinessFile(f.Admin.ReadinessFile)
+	d.stateFile(f.Admin.StateFile)
 	for i, p := range f.Balancer.Pools {
 		health, seeds := f.Probes[p.Name], f.Discoveries[p.Name].Seeds
 		if seeds.TLS == health.TLS {

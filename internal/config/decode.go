@@ -45,6 +45,7 @@ func decodeAdmin(s *section, c Admin, f *File) Admin {
 		s.problem("socket", fmt.Sprintf("the path of socket has %d bytes, at most 107 are allowed", len(c.Socket)), "")
 	}
 	c.ReadinessFile = s.doc.resolve(s.text("readiness_file", c.ReadinessFile))
+	c.StateFile = s.doc.resolve(s.text("state_file", c.StateFile))
 	return c
 }
 

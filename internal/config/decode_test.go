@@ -15,6 +15,7 @@ const everything = `
 listen = ["127.0.0.1:1", "127.0.0.1:2"]
 socket = "/tmp/s"
 readiness_file = "/tmp/r"
+state_file = "/tmp/s"
 [shutdown]
 grace = "1s"
 drain = "0s"
@@ -102,7 +103,7 @@ func TestEveryKeyArrives(t *testing.T) {
 		got  any
 		want string
 	}{
-		{"admin", f.Admin, "{Listen:[127.0.0.1:1 127.0.0.1:2] Socket:/tmp/s ReadinessFile:/tmp/r}"},
+		{"admin", f.Admin, "{Listen:[127.0.0.1:1 127.0.0.1:2] Socket:/tmp/s ReadinessFile:/tmp/r StateFile:/tmp/s}"},
 		{"shutdown", f.Shutdown, "{Grace:1s}"},
 		{"log", f.Log, "{Level:DEBUG Format:json}"},
 		{"engine", f.Balancer.Engine, "{Kind:goroutines Loops:3 PipeSize:4096}"},

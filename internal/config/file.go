@@ -42,6 +42,8 @@ type Admin struct {
 	Socket string
 	// ReadinessFile is the path of a file that tells keepalived whether clients should be sent here; empty means none.
 	ReadinessFile string
+	// StateFile is the path of a file that keeps what people have ordered over a restart; empty means none.
+	StateFile string
 }
 
 // Shutdown bounds the steps of an orderly end.

@@ -22,6 +22,21 @@ func (d *document) readinessFile(name string) {
 	}
 }
 
+// stateFile finds out whether a state file could be replaced.
+func (d *document) stateFile(name string) {
+	const path = "admin.state_file"
+	if name == "" || d.isBlamed(path) {
+		return
+	}
+	err := writable(name)
+	if err == nil {
+		err = access(filepath.Dir(name))
+	}
+	if err != nil {
+		d.problem(path, "state_file: "+err.Error(), "name a file in a directory that is there and that fairlead may write to")
+	}
+}
+
 // writable tells why a file can't be written, or made where there is none.
 func writable(name string) error {
 	info, err := os.Stat(name)

@@ -50,3 +50,24 @@ func TestReadinessFile(t *testing.T) {
 		})
 	}
 }
+
+// TestStateFile: a file that could not be replaced is told of.
+func TestStateFile(t *testing.T) {
+	dir := t.TempDir()
+	for value, want := range map[string]string{
+		"":           "",
+		"state":      "",
+		"gone/state": "state_file: stat ",
+		"/dev/null":  "state_file: /dev/null is no ordinary file",
+	} {
+		f, err := Load(write(t, dir, "config.toml", "[admin]\nstate_file = \""+value+"\"\n"+minimal, 0o600))
+		switch {
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%q: got %v, want %s", value, err, want)
+		case want == "" && err != nil:
+			t.Errorf("%q: %v", value, err)
+		case value == "state" && f.Admin.StateFile != filepath.Join(dir, value):
+			t.Errorf("the file is sought in %s", f.Admin.StateFile)
+		}
+	}
+}

@@ -13,6 +13,7 @@ func (f *File) NeedsRestart(next *File) []string {
 		{"admin.listen", slices.Equal(f.Admin.Listen, next.Admin.Listen)},
 		{"admin.socket", f.Admin.Socket == next.Admin.Socket},
 		{"admin.readiness_file", f.Admin.ReadinessFile == next.Admin.ReadinessFile},
+		{"admin.state_file", f.Admin.StateFile == next.Admin.StateFile},
 		{"log.format", f.Log.Format == next.Log.Format},
 		{"engine.kind", f.Balancer.Engine.Kind == next.Balancer.Engine.Kind},
 		{"engine.loops", f.Balancer.Engine.Loops == next.Balancer.Engine.Loops},

@@ -60,11 +60,10 @@ func (c *Client) Sessions(ctx context.Context) ([]balancer.LiveSession, error) {
 	return all, err
 }
 
-// Order gives an order for a backend, which is named by its name or address, with the pool's name and a slash before
-// it where that is not clear enough. Errors: *BackendError, ErrUnreachable.
-func (c *Client) Order(ctx context.Context, o balancer.Order, backend string) (Ordered, error) {
+// Order gives an order for a backend. Errors: *BackendError, ErrUnreachable.
+func (c *Client) Order(ctx context.Context, o balancer.Order, i Instruction) (Ordered, error) {
 	var done Ordered
-	err := c.ask(ctx, http.MethodPost, "/v1/backends/"+o.String(), order{backend}, &done)
+	err := c.ask(ctx, http.MethodPost, "/v1/backends/"+o.String(), i, &done)
 	return done, err
 }
 

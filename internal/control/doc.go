@@ -11,7 +11,7 @@
 //	GET  /v1/status             Status
 //	GET  /v1/sessions           a list of balancer.LiveSession
 //	POST /v1/sessions/7/kill    the balancer.LiveSession that it was, by its id
-//	POST /v1/backends/drain     {"backend": "name, address, or pool/name"}: Ordered
+//	POST /v1/backends/drain     an Instruction, such as {"backend": "fe1", "close_idle": true, "deadline": "5m"}: Ordered
 //	POST /v1/backends/enable    the same
 //	POST /v1/backends/disable   the same
 //

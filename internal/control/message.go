@@ -1,6 +1,10 @@
 package control
 
-import "fairlead/balancer"
+import (
+	"time"
+
+	"fairlead/balancer"
+)
 
 // About tells which process answers.
 type About struct {
@@ -16,9 +20,14 @@ type Status struct {
 	balancer.Status
 }
 
-// order asks for something to be done with a backend.
-type order struct {
+// Instruction asks for an order for a backend.
+type Instruction struct {
+	// Backend is its name or address, with the pool's name and a slash before where that is not clear enough.
 	Backend string `json:"backend"`
+	// CloseIdle has its sessions ended as soon as they are idle between statements. Not with enable.
+	CloseIdle bool `json:"close_idle,omitempty"`
+	// Deadline is how long its sessions may go on, such as "5m"; then they are cut. Empty sets no bound. Not with enable.
+	Deadline string `json:"deadline,omitempty"`
 }
 
 // Ordered is what came of it.
@@ -28,6 +37,12 @@ type Ordered struct {
 	State   balancer.State `json:"state"`
 	// Sessions are those that the backend has now; a drain lets them go on.
 	Sessions int `json:"sessions"`
+	// Deadline is when those that are left will be cut; zero if they won't.
+	Deadline time.Time `json:"deadline,omitzero"`
+	// Absent tells that the backend is no member of its pool now.
+	Absent bool `json:"absent,omitempty"`
+	// NotKept is why a restart will forget the order although there is a state file; empty when all is well.
+	NotKept string `json:"not_kept,omitempty"`
 }
 
 // Fault is what went wrong.

@@ -33,6 +33,7 @@ type Server struct {
 	about    About
 	log      *slog.Logger
 	http     *http.Server
+	kept     func() error // keeps the orders; may be nil
 }
 
 // NewServer returns a server for a balancer.
@@ -90,27 +91,6 @@ func (s *Server) sessions(w http.ResponseWriter, _ *http.Request) {
 		all = []balancer.LiveSession{} // a list also when it is empty
 	}
 	answer(w, http.StatusOK, all)
-}
-
-func (s *Server) order(w http.ResponseWriter, r *http.Request, o balancer.Order) {
-	var asked order
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, longestBody))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&asked); err != nil || asked.Backend == "" {
-		answer(w, http.StatusBadRequest, Fault{`the request must be {"backend": "…"}`})
-		return
-	}
-	b, err := find(s.balancer, asked.Backend)
-	if err != nil {
-		code := http.StatusNotFound
-		if errors.Is(err, errAmbiguous) {
-			code = http.StatusConflict
-		}
-		answer(w, code, Fault{err.Error()})
-		return
-	}
-	b.Pool.Order(b, o, strings.TrimSpace(o.String()+" ordered "+by(r.Context())))
-	answer(w, http.StatusOK, Ordered{Pool: b.Pool.Name(), Backend: b.Name, State: b.State(), Sessions: b.Sessions()})
 }
 
 func (s *Server) kill(w http.ResponseWriter, r *http.Request) {

@@ -82,13 +82,13 @@ func TestOrders(t *testing.T) {
 		backend string
 		want    Ordered
 	}{
-		{balancer.Drain, "one", Ordered{"fe", "one", balancer.Draining, 0}},
-		{balancer.Disable, "127.0.0.1:1", Ordered{"fe", "one", balancer.Disabled, 0}},
-		{balancer.Enable, "fe/one", Ordered{"fe", "one", balancer.Unknown, 0}},
-		{balancer.Drain, "fe2/twin", Ordered{"fe2", "twin", balancer.Draining, 0}},
-		{balancer.Disable, "fe/127.0.0.1:2", Ordered{"fe", "twin", balancer.Disabled, 0}},
+		{balancer.Drain, "one", Ordered{Pool: "fe", Backend: "one", State: balancer.Draining}},
+		{balancer.Disable, "127.0.0.1:1", Ordered{Pool: "fe", Backend: "one", State: balancer.Disabled}},
+		{balancer.Enable, "fe/one", Ordered{Pool: "fe", Backend: "one", State: balancer.Unknown}},
+		{balancer.Drain, "fe2/twin", Ordered{Pool: "fe2", Backend: "twin", State: balancer.Draining}},
+		{balancer.Disable, "fe/127.0.0.1:2", Ordered{Pool: "fe", Backend: "twin", State: balancer.Disabled}},
 	} {
-		got, err := c.Order(t.Context(), step.order, step.backend)
+		got, err := c.Order(t.Context(), step.order, Instruction{Backend: step.backend})
 		if err != nil || got != step.want {
 			t.Errorf("%v %s: %+v, %v", step.order, step.backend, got, err)
 		}
@@ -107,7 +107,7 @@ func TestOrders(t *testing.T) {
 		"zzzzzzzz": "there are fe/one, fe/twin, fe2/twin",
 		"":         `the request must be {"backend"`,
 	} {
-		_, err := c.Order(t.Context(), balancer.Drain, backend)
+		_, err := c.Order(t.Context(), balancer.Drain, Instruction{Backend: backend})
 		var named *BackendError
 		if err == nil || !strings.Contains(err.Error(), want) || errors.As(err, &named) != (backend != "") {
 			t.Errorf("%q: %v", backend, err)

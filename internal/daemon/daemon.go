@@ -72,6 +72,9 @@ func New(file *config.File, o Options) (*Daemon, error) {
 	}
 	d.balancer = b
 	d.control = control.NewServer(b, control.About{Version: o.Version, PID: os.Getpid(), File: file.Name}, d.log.With("part", "control"))
+	kept := &orders{path: file.Admin.StateFile, balancer: b, log: d.log}
+	kept.restore()
+	d.control.KeepOrders(kept.keep)
 	d.admin = newAdmin(d)
 	tuneMemory(b)
 	return d, nil

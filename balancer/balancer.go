@@ -39,6 +39,7 @@ type Balancer struct {
 	listeners []*Listener
 	pools     []*Pool
 	records   *sessionRecords
+	past      past
 
 	chores struct { // what runs beside the sessions, from Start to Close
 		sync.WaitGroup
@@ -62,7 +63,8 @@ func New(config Config, o Options) (*Balancer, error) {
 	if o.Lookup == nil {
 		o.Lookup = systemLookup
 	}
-	b := &Balancer{log: o.Log, metrics: o.Metrics, quiet: make(chan struct{}, 1), started: time.Now()}
+	b := &Balancer{log: o.Log, metrics: o.Metrics, quiet: make(chan struct{}, 1), started: time.Now(),
+		past: newPast()}
 	engine, err := splice.New(splice.Options{
 		Kind: config.Engine.Kind, Loops: config.Engine.Loops, Pipes: config.Engine.Pipes, PipeSize: config.Engine.PipeSize,
 		Panicked: func(value any, stack []byte) {
@@ -108,6 +110,7 @@ func (b *Balancer) Start() error {
 	b.resolve(ctx)
 	b.chores.Go(func() { b.tidy(ctx) })
 	b.chores.Go(func() { b.sweep(ctx) })
+	b.chores.Go(func() { b.remember(ctx) })
 	for i, l := range b.listeners {
 		if err := l.listen(); err != nil {
 			for _, open := range b.listeners[:i] {

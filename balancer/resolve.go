@@ -32,7 +32,7 @@ func systemLookup(ctx context.Context, host string) ([]netip.Addr, error) {
 // pool's members in step: one backend with all addresses, or, with Expand, one for each.
 type resolver struct {
 	pool    *Pool
-	mu      sync.Mutex // guards config and members
+	mu      sync.Mutex // guards config, members and last
 	config  BackendConfig
 	host    string
 	port    uint16
@@ -41,6 +41,7 @@ type resolver struct {
 	members map[netip.AddrPort]*Backend // with it
 	known   []netip.AddrPort
 	failing bool
+	last    NameStatus
 
 	unproven bool // members take no sessions before a probe has succeeded
 }
@@ -93,6 +94,7 @@ func (r *resolver) look(ctx context.Context) bool {
 			r.pool.log.Warn("name does not resolve; keeping what is known", "host", r.host, "known", len(r.known), "error", err)
 		}
 		r.failing = true
+		r.note(err)
 		return false
 	}
 	if r.failing {
@@ -110,6 +112,7 @@ func (r *resolver) look(ctx context.Context) bool {
 		r.pool.log.Info("name has other addresses", "host", r.host, "addresses", addresses)
 	}
 	r.known = addresses
+	r.note(nil)
 	switch {
 	case r.members != nil:
 		r.expand(addresses)
@@ -117,6 +120,29 @@ func (r *resolver) look(ctx context.Context) bool {
 		r.pool.readdress(r.backend, slices.Clone(addresses))
 	}
 	return true
+}
+
+// note keeps how the latest look-up went.
+func (r *resolver) note(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if err == nil {
+		r.last = NameStatus{Addresses: len(r.known), Resolved: now}
+		return
+	}
+	r.last.Error = err.Error()
+	if r.last.Failing.IsZero() {
+		r.last.Failing = now
+	}
+}
+
+func (r *resolver) status() NameStatus {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.last
+	s.Host = r.host
+	return s
 }
 
 // expand makes the pool's members those addresses: first the new ones, so that there is always somebody to serve. An

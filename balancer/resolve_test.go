@@ -72,6 +72,7 @@ func naming(t *testing.T, expand bool, test func(t *testing.T, r *poolRig, d *di
 		if err != nil || e.resolver == nil {
 			t.Fatal(e, err)
 		}
+		r.Pool.roster.mu.entries = []*entry{e}
 		done := make(chan struct{})
 		go func() {
 			defer close(done)

@@ -145,6 +145,19 @@ func (r *roster) names() int {
 	return n
 }
 
+// status tells how the look-ups go.
+func (r *roster) status() []NameStatus {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []NameStatus
+	for _, e := range r.mu.entries {
+		if e.resolver != nil {
+			all = append(all, e.resolver.status())
+		}
+	}
+	return all
+}
+
 // configure brings the members of an entry up to its configuration.
 func (e *entry) configure(p *Pool) {
 	if e.backend != nil {

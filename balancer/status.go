@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"fairlead/internal/history"
 	"fairlead/metrics"
 )
 
@@ -34,6 +35,8 @@ type PoolStatus struct {
 	Policy   Policy          `json:"policy"`
 	Sessions int             `json:"sessions"`
 	Queued   int             `json:"queued"`
+	Rates    history.Rates   `json:"rates"` // of all backends together, without the greeting
+	Names    []NameStatus    `json:"names,omitempty"`
 	Backends []BackendStatus `json:"backends"`
 	// Absent are the orders for backends that are no members now; they hold once these are members again.
 	Absent []Standing `json:"absent,omitempty"`
@@ -66,6 +69,20 @@ type BackendStatus struct {
 	Probed      time.Time        `json:"probed"`
 	Connect     time.Duration    `json:"connect"` // of the latest probe
 	Greeting    time.Duration    `json:"greeting"`
+	ToServer    uint64           `json:"to_server"` // bytes, up to about a second ago
+	ToClient    uint64           `json:"to_client"`
+	Rates       history.Rates    `json:"rates"`
+}
+
+// NameStatus is a name that is looked up for a pool's members.
+type NameStatus struct {
+	Host      string `json:"host"`
+	Addresses int    `json:"addresses"` // known now
+	// Resolved is when the latest good answer came; zero for never.
+	Resolved time.Time `json:"resolved"`
+	// Error is why there was none after that, and Failing since when; both empty while all is well.
+	Error   string    `json:"error,omitempty"`
+	Failing time.Time `json:"failing,omitzero"`
 }
 
 // Change is a backend's change from one state to another.
@@ -90,7 +107,7 @@ func (b *Balancer) Status() Status {
 			Sessions: int(l.sessions.Load())})
 	}
 	for _, p := range b.pools {
-		s.Pools = append(s.Pools, p.Status())
+		s.Pools = append(s.Pools, p.status(b.past))
 	}
 	return s
 }
@@ -116,16 +133,38 @@ func (b *Balancer) Listener(name string) *Listener {
 	return nil
 }
 
-// Status gathers the pool's part.
+// Status gathers what the pool itself knows: rates, bytes and names are left out.
 func (p *Pool) Status() PoolStatus {
+	s, _ := p.present()
+	return s
+}
+
+// status gathers the pool's part.
+func (p *Pool) status(past past) PoolStatus {
+	s, backends := p.present()
+	s.Names = p.roster.status()
+	for i, b := range backends {
+		at := &s.Backends[i]
+		now, rates := past.Now(b)
+		at.ToServer, at.ToClient, at.Rates = uint64(now.ToServer), uint64(now.ToClient), rates
+		s.Rates.NewSessions += rates.NewSessions
+		s.Rates.ToServer += rates.ToServer
+		s.Rates.ToClient += rates.ToClient
+	}
+	return s
+}
+
+// present is what the pool's lock guards, and whose it is.
+func (p *Pool) present() (PoolStatus, []*Backend) {
 	config := p.Config()
+	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := PoolStatus{Name: p.name, Protocol: config.Protocol, Policy: config.Policy, Queued: len(p.mu.queue),
-		Backends: make([]BackendStatus, len(p.mu.backends))}
+		Backends: make([]BackendStatus, len(p.mu.backends), len(p.mu.backends)+len(p.mu.leaving))}
 	for i, b := range p.mu.backends {
 		s.Backends[i] = b.status(p.mu.seats[i])
-		s.Backends[i].SlowStart = p.mu.seats[i].grown(time.Now(), config.SlowStart)
+		s.Backends[i].SlowStart = p.mu.seats[i].grown(now, config.SlowStart)
 		s.Sessions += b.mu.sessions
 	}
 	s.Absent = slices.Clone(p.mu.absent)
@@ -135,7 +174,7 @@ func (p *Pool) Status() PoolStatus {
 		s.Backends = append(s.Backends, gone)
 		s.Sessions += b.mu.sessions
 	}
-	return s
+	return s, slices.Concat(p.mu.backends, p.mu.leaving)
 }
 
 func (b *Backend) status(seat seat) BackendStatus {

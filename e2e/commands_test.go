@@ -153,6 +153,32 @@ func TestSessionsCommand(t *testing.T) {
 	}
 	p.command("sessions").wants(t, 0, "report", "")
 	p.command("status").wants(t, 0, "1 session", "")
+
+	loud := connect(t, p.open("mysql"))
+	for range 20 {
+		ask(t, loud, "select @@hostname")
+	}
+	first := func(order string) string {
+		var some []balancer.LiveSession
+		o := p.command("sessions", "--json", "--sort", order, "--limit", "1")
+		if err := json.Unmarshal([]byte(o.stdout), &some); err != nil || len(some) != 1 {
+			t.Fatalf("--sort %s --limit 1: %d sessions, %v\n%s", order, len(some), err, o.stderr)
+		}
+		return some[0].Database
+	}
+	p.poll("the loud session to have moved most bytes", func() bool { return first("bytes") == "" })
+	if got := first("age"); got != "sales" {
+		t.Errorf("the eldest session uses %q", got)
+	}
+	p.command("sessions", "--limit", "1").wants(t, 0, "1 of 2 sessions", "")
+	p.command("sessions", "--sort", "size").wants(t, 2, "", "see fairlead sessions --help")
+	p.command("sessions", "--sort", "byts").wants(t, 2, "", `did you mean "bytes"?`)
+	p.command("sessions", "--watch", "--json").wants(t, 2, "", "choose one")
+	p.poll("the rates to be told", func() bool {
+		b := backend(t, p.status(), "fe1")
+		return b.Rates.NewSessions > 0 && b.Rates.ToServer > 0 && b.Rates.Greeting > 0 && b.ToClient > 0
+	})
+	p.command("status").wants(t, 0, " new/s", "")
 }
 
 // TestStatusPages: the command and the page tell the same.

@@ -109,6 +109,9 @@ func TestFrontEndsComeAndGo(t *testing.T) {
 	for _, name := range []string{"fe1", "fe2", "fe3"} {
 		f.served(name, time.Time{})
 	}
+	if all := p.status().Discoveries; len(all) != 1 || all[0].Members != 3 || all[0].Seed == "" || all[0].Answered.IsZero() || all[0].Error != "" {
+		t.Errorf("discovery's status: %+v", all)
+	}
 	for range 3 {
 		added, err := cluster.Add(fakefe.Observer)
 		if err != nil {

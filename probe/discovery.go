@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"fairlead/metrics"
@@ -52,9 +53,27 @@ type Discovery struct {
 	trouble string        // the kind of what was logged last; empty while all is well
 	retry   time.Duration // the next pause after a failure
 
+	health struct {
+		sync.Mutex
+		DiscoveryHealth
+	}
+
 	first  chan struct{} // closed after the first round
 	done   chan struct{} // closed when run has returned
 	cancel context.CancelFunc
+}
+
+// DiscoveryHealth tells how the asking goes.
+type DiscoveryHealth struct {
+	Pool    string `json:"pool"`
+	Members int    `json:"members"` // of the list in force
+	// Seed gave the latest good answer, at Answered; empty and zero before the first one.
+	Seed     string    `json:"seed"`
+	Answered time.Time `json:"answered"`
+	// Error is why there was none after that, Failing since when, and Failures how many rounds; all empty while all is well.
+	Error    string    `json:"error,omitempty"`
+	Failing  time.Time `json:"failing,omitzero"`
+	Failures int       `json:"failures,omitempty"`
 }
 
 // StartDiscovery begins to ask at once.
@@ -74,6 +93,30 @@ func (d *Discovery) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
 	go d.run(ctx)
+}
+
+// Health tells how the asking goes.
+func (d *Discovery) Health() DiscoveryHealth {
+	d.health.Lock()
+	defer d.health.Unlock()
+	h := d.health.DiscoveryHealth
+	h.Pool = d.options.Pool
+	return h
+}
+
+// note keeps the result of a round: a list, or why there is none.
+func (d *Discovery) note(now Listing, err error) {
+	d.health.Lock()
+	defer d.health.Unlock()
+	h := &d.health.DiscoveryHealth
+	if err == nil {
+		*h = DiscoveryHealth{Members: len(now.Frontends), Seed: now.Seed, Answered: time.Now()}
+		return
+	}
+	if h.Failures++; h.Failures == 1 {
+		h.Failing = time.Now()
+	}
+	h.Error = err.Error()
 }
 
 // First is closed when all seeds have been asked once, or one has answered.
@@ -116,6 +159,7 @@ func (d *Discovery) round(ctx context.Context) time.Duration {
 	}
 	d.metrics.Asked(metrics.DiscoverySuccess)
 	d.metrics.Members(len(listing.Frontends))
+	d.note(listing, nil)
 	d.tell(listing)
 	d.latest, d.trouble, d.retry = listing, "", discoveryRetry
 	// Only ever shorter than the interval, which is the promise.
@@ -129,6 +173,7 @@ func (d *Discovery) failed(err SeedErrors) time.Duration {
 		result = metrics.DiscoveryRejected
 	}
 	d.metrics.Asked(result)
+	d.note(Listing{}, err)
 	if kind := err.kind(); kind != d.trouble {
 		d.trouble = kind
 		d.log.Warn("no list of front ends: keeping what is known", "known", len(d.latest.Frontends), "reason", err.words())

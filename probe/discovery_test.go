@@ -210,6 +210,35 @@ func TestDiscoveryAsksAgainSoonAfterFailure(t *testing.T) {
 	})
 }
 
+func TestDiscoveryTellsHowItGoes(t *testing.T) {
+	onSearch(t, func(t *testing.T, s *search) {
+		if h := s.Health(); h != (DiscoveryHealth{Pool: "fe"}) {
+			t.Errorf("before it began: %+v", h)
+		}
+		s.answers("10.0.0.2:9030", fe(1, RoleLeader), fe(2, RoleFollower))
+		s.start()
+		<-s.First()
+		answered := time.Now()
+		if h := s.Health(); h != (DiscoveryHealth{Pool: "fe", Members: 2, Seed: "10.0.0.2:9030", Answered: answered}) {
+			t.Errorf("after an answer: %+v", h)
+		}
+		s.answers("10.0.0.2:9030")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		h := s.Health()
+		if h.Members != 2 || !within(time.Since(h.Answered), 40*time.Second, time.Minute) || !within(time.Since(h.Failing), 40*time.Second, 55*time.Second) ||
+			h.Failures < 3 || !strings.Contains(h.Error, "10.0.0.1:9030 refuses connections") {
+			t.Errorf("in trouble: %+v", h)
+		}
+		s.answers("10.0.0.1:9030", fe(1, RoleLeader))
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if h := s.Health(); h.Error != "" || !h.Failing.IsZero() || h.Failures != 0 || h.Members != 1 || h.Seed != "10.0.0.1:9030" {
+			t.Errorf("well again: %+v", h)
+		}
+	})
+}
+
 // TestUnbelievableListIsAskedElsewhere: an FE that was thrown out of its cluster may list itself alone.
 func TestUnbelievableListIsAskedElsewhere(t *testing.T) {
 	onSearch(t, func(t *testing.T, s *search) {

@@ -130,7 +130,7 @@ func commands() []*cli.Command {
 		{
 			Name:   "sessions",
 			Usage:  "list the sessions under way",
-			Flags:  append(places(), jsonFlag),
+			Flags:  append(places(), sortFlag, limitFlag, watchFlag, jsonFlag),
 			Action: sessionsCommand,
 		},
 		{

@@ -1,11 +1,14 @@
 package command
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -26,12 +29,13 @@ func statusCommand(c *cli.Context) error {
 	}
 	style := terminal.StyleOf(os.Stdout)
 	if c.Bool("watch") {
-		if c.Bool("json") {
-			return usage(errors.New("fairlead: --watch is for people, and --json is not: choose one"))
-		}
-		ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
-		defer stop()
-		return control.Watch(ctx, client, os.Stdout, style, terminal.IsTerminal(os.Stdout))
+		return watch(c, style, func(ctx context.Context, to io.Writer, _ int) error {
+			status, err := client.Status(ctx)
+			if err != nil {
+				return err
+			}
+			return control.ShowStatus(to, style, status, time.Now())
+		})
 	}
 	status, err := client.Status(c.Context)
 	if err != nil {
@@ -43,19 +47,68 @@ func statusCommand(c *cli.Context) error {
 	return control.ShowStatus(os.Stdout, style, status, time.Now())
 }
 
+// watch draws again and again until Ctrl-C.
+func watch(c *cli.Context, style terminal.Style, draw func(ctx context.Context, to io.Writer, rows int) error) error {
+	if c.Bool("json") {
+		return usage(errors.New("fairlead: --watch is for people, and --json is not: choose one"))
+	}
+	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	screen := control.Screen{To: os.Stdout, Style: style}
+	if terminal.IsTerminal(os.Stdout) {
+		screen.Rows = func() int { return terminal.Rows(os.Stdout) }
+	}
+	return control.Watch(ctx, screen, draw)
+}
+
+var (
+	sortFlag = &cli.StringFlag{Name: "sort", Value: string(control.ByID),
+		Usage: "`ORDER`: id, or those first with the most bytes, the greatest age, the longest idle time: bytes, age, idle"}
+	limitFlag = &cli.IntFlag{Name: "limit", Usage: "list so many at most `NUMBER`", DefaultText: "all, or with --watch what fits the screen"}
+)
+
+func sortWords() []string {
+	var all []string
+	for _, s := range control.Sorts {
+		all = append(all, string(s))
+	}
+	return all
+}
+
 func sessionsCommand(c *cli.Context) error {
 	client, err := controlClient(c)
 	if err != nil {
 		return err
 	}
-	all, err := client.Sessions(c.Context)
+	asked := control.SessionsQuery{Sort: control.Sort(c.String("sort")), Limit: c.Int("limit")}
+	if !slices.Contains(control.Sorts, asked.Sort) {
+		return usage(unknown("order of sessions", c.String("sort"), sortWords(), "fairlead sessions --help"))
+	}
+	if asked.Limit < 0 {
+		return usage(errors.New("fairlead: --limit must not be negative; 0 lists all"))
+	}
+	style := terminal.StyleOf(os.Stdout)
+	if c.Bool("watch") {
+		return watch(c, style, func(ctx context.Context, to io.Writer, rows int) error {
+			fitting := asked
+			if fitting.Limit == 0 {
+				fitting.Limit = max(0, rows-2) // without the titles and the line at the end
+			}
+			some, total, err := client.Sessions(ctx, fitting)
+			if err != nil {
+				return err
+			}
+			return control.ShowSessions(to, style, some, total)
+		})
+	}
+	some, total, err := client.Sessions(c.Context, asked)
 	if err != nil {
 		return err
 	}
 	if c.Bool("json") {
-		return printJSON(all)
+		return printJSON(some)
 	}
-	return control.ShowSessions(os.Stdout, terminal.StyleOf(os.Stdout), all)
+	return control.ShowSessions(os.Stdout, style, some, total)
 }
 
 func killCommand(c *cli.Context) error {

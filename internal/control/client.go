@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -49,54 +50,63 @@ func NewClient(path string) *Client {
 // Status asks for everything that fairlead tells of itself.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	var s Status
-	err := c.ask(ctx, http.MethodGet, "/v1/status", nil, &s)
+	_, err := c.ask(ctx, http.MethodGet, "/v1/status", nil, &s)
 	return s, err
 }
 
-// Sessions asks for the sessions under way.
-func (c *Client) Sessions(ctx context.Context) ([]balancer.LiveSession, error) {
-	var all []balancer.LiveSession
-	err := c.ask(ctx, http.MethodGet, "/v1/sessions", nil, &all)
-	return all, err
+// Sessions asks for sessions under way, and how many there are in all.
+func (c *Client) Sessions(ctx context.Context, q SessionsQuery) (some []balancer.LiveSession, total int, err error) {
+	path := "/v1/sessions"
+	if v := q.values(); len(v) > 0 {
+		path += "?" + v.Encode()
+	}
+	header, err := c.ask(ctx, http.MethodGet, path, nil, &some)
+	if err != nil {
+		return nil, 0, err
+	}
+	if total, err = strconv.Atoi(header.Get(sessionsHeader)); err != nil {
+		total = len(some) // an older fairlead
+	}
+	return some, total, nil
 }
 
 // Order gives an order for a backend. Errors: *BackendError, ErrUnreachable.
 func (c *Client) Order(ctx context.Context, o balancer.Order, i Instruction) (Ordered, error) {
 	var done Ordered
-	err := c.ask(ctx, http.MethodPost, "/v1/backends/"+o.String(), i, &done)
+	_, err := c.ask(ctx, http.MethodPost, "/v1/backends/"+o.String(), i, &done)
 	return done, err
 }
 
 // Kill ends a session at once, and returns what it was. Errors: *BackendError when there is no such session, ErrUnreachable.
 func (c *Client) Kill(ctx context.Context, id uint64) (balancer.LiveSession, error) {
 	var killed balancer.LiveSession
-	err := c.ask(ctx, http.MethodPost, fmt.Sprintf("/v1/sessions/%d/kill", id), nil, &killed)
+	_, err := c.ask(ctx, http.MethodPost, fmt.Sprintf("/v1/sessions/%d/kill", id), nil, &killed)
 	return killed, err
 }
 
-// ask sends a question and reads the answer into an object. Errors: ErrUnreachable, *BackendError.
-func (c *Client) ask(ctx context.Context, method, path string, question, into any) error {
+// ask sends a question, reads the answer into an object, and returns its headers. Errors: ErrUnreachable, *BackendError.
+func (c *Client) ask(ctx context.Context, method, path string, question, into any) (http.Header, error) {
 	body, err := json.Marshal(question)
 	if err != nil {
-		return fmt.Errorf("control: %w", err)
+		return nil, fmt.Errorf("control: %w", err)
 	}
 	request, err := http.NewRequestWithContext(ctx, method, "http://fairlead"+path, bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("control: %w", err)
+		return nil, fmt.Errorf("control: %w", err)
 	}
 	request.Header.Set("Content-Type", "application/json")
 	response, err := c.http.Do(request)
 	if err != nil {
-		return c.unreachable(err)
+		return nil, c.unreachable(err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return fault(response)
+		return nil, fault(response)
 	}
 	if err := json.NewDecoder(response.Body).Decode(into); err != nil {
-		return fmt.Errorf("%w: what answers at %s is no fairlead: %w", ErrUnreachable, c.path, err)
+		return nil, fmt.Errorf("%w: what answers at %s is no fairlead: %w", ErrUnreachable, c.path, err)
 	}
-	return nil
+	return response.Header, nil
 }
 
 // unreachable says what to do when nobody answers.

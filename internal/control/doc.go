@@ -9,7 +9,8 @@
 // Who may open the socket may give orders: its mode is 0660, and its owner and group decide. Paths carry a version:
 //
 //	GET  /v1/status             Status
-//	GET  /v1/sessions           a list of balancer.LiveSession
+//	GET  /v1/sessions           a list of balancer.LiveSession; ?sort=id|bytes|age|idle and &limit=20 choose among them, and the
+//	                            header Fairlead-Sessions tells how many there are
 //	POST /v1/sessions/7/kill    the balancer.LiveSession that it was, by its id
 //	POST /v1/backends/drain     an Instruction, such as {"backend": "fe1", "close_idle": true, "deadline": "5m"}: Ordered
 //	POST /v1/backends/enable    the same

@@ -71,7 +71,7 @@ func TestKill(t *testing.T) {
 	}
 
 	c := NewClient(path)
-	all, err := c.Sessions(t.Context())
+	all, _, err := c.Sessions(t.Context(), SessionsQuery{})
 	if err != nil || len(all) != 1 {
 		t.Fatalf("%+v, %v", all, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"fairlead/balancer"
+	"fairlead/probe"
 )
 
 // About tells which process answers.
@@ -18,6 +19,31 @@ type About struct {
 type Status struct {
 	About
 	balancer.Status
+	// Discoveries tells how clusters are asked for the members of pools.
+	Discoveries []probe.DiscoveryHealth `json:"discoveries,omitempty"`
+}
+
+// Sort is an order of sessions.
+type Sort string
+
+// The orders of sessions: as they came, or those first that have moved most bytes, have lasted longest, or have been
+// silent for longest.
+const (
+	ByID    Sort = "id"
+	ByBytes Sort = "bytes"
+	ByAge   Sort = "age"
+	ByIdle  Sort = "idle"
+)
+
+// Sorts are all of them.
+var Sorts = []Sort{ByID, ByBytes, ByAge, ByIdle}
+
+// SessionsQuery says which sessions are asked for.
+type SessionsQuery struct {
+	// Sort is their order; empty means ByID.
+	Sort Sort
+	// Limit is how many there may be; 0 means all.
+	Limit int
 }
 
 // Instruction asks for an order for a backend.

@@ -14,6 +14,7 @@ import (
 
 	"fairlead/balancer"
 	"fairlead/internal/netlimit"
+	"fairlead/probe"
 )
 
 // Bounds of the server. Whoever can open the socket may give orders, and still must not hang or grow the process.
@@ -27,13 +28,18 @@ const (
 	timeToFinish    = time.Second // for answers under way at the end
 )
 
+// sessionsHeader tells how many sessions there are, of which the answer may have only some.
+const sessionsHeader = "Fairlead-Sessions"
+
 // Server answers at a control socket.
 type Server struct {
 	balancer *balancer.Balancer
 	about    About
-	log      *slog.Logger
-	http     *http.Server
 	kept     func() error // keeps the orders; may be nil
+	// Discoveries, when set, is asked for what a status says of discovery. It is set before Serve.
+	Discoveries func() []probe.DiscoveryHealth
+	log         *slog.Logger
+	http        *http.Server
 }
 
 // NewServer returns a server for a balancer.
@@ -81,13 +87,25 @@ func (s *Server) Close() {
 }
 
 // Status is what /v1/status answers.
-func (s *Server) Status() Status { return Status{s.about, s.balancer.Status()} }
+func (s *Server) Status() Status {
+	made := Status{About: s.about, Status: s.balancer.Status()}
+	if s.Discoveries != nil {
+		made.Discoveries = s.Discoveries()
+	}
+	return made
+}
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.Status()) }
 
-func (s *Server) sessions(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) sessions(w http.ResponseWriter, r *http.Request) {
+	asked, err := readSessionsQuery(r.URL.Query())
+	if err != nil {
+		answer(w, http.StatusBadRequest, Fault{err.Error()})
+		return
+	}
 	all := s.balancer.LiveSessions()
-	if all == nil {
+	w.Header().Set(sessionsHeader, strconv.Itoa(len(all)))
+	if all = asked.choose(all); all == nil {
 		all = []balancer.LiveSession{} // a list also when it is empty
 	}
 	answer(w, http.StatusOK, all)

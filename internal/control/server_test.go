@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -69,9 +71,51 @@ func TestStatusAndSessions(t *testing.T) {
 	if err != nil || s.Version != "1.2.3" || s.PID != os.Getpid() || len(s.Pools) != 2 || s.Pools[1].Backends[0].MaxSessions != 5 {
 		t.Errorf("%+v, %v", s, err)
 	}
-	all, err := c.Sessions(t.Context())
-	if err != nil || all == nil || len(all) != 0 {
-		t.Errorf("%v, %v", all, err)
+	all, total, err := c.Sessions(t.Context(), SessionsQuery{})
+	if err != nil || all == nil || len(all) != 0 || total != 0 {
+		t.Errorf("%v, %d, %v", all, total, err)
+	}
+	for _, wrong := range []SessionsQuery{{Sort: "size"}, {Sort: "<b>"}} {
+		if _, _, err := c.Sessions(t.Context(), wrong); err == nil || !strings.Contains(err.Error(), "there are [id bytes age idle]") {
+			t.Errorf("%+v: %v", wrong, err)
+		}
+	}
+}
+
+func TestChooseSessions(t *testing.T) {
+	all := []balancer.LiveSession{
+		{ID: 1, ToServer: 10, ToClient: 10, Age: 40, Idle: 5},
+		{ID: 2, ToServer: 0, ToClient: 500, Age: 30, Idle: 30},
+		{ID: 3, ToServer: 300, ToClient: 10, Age: 20, Idle: 0},
+		{ID: 4, ToServer: 10, ToClient: 10, Age: 10, Idle: 5},
+	}
+	for _, c := range []struct {
+		query SessionsQuery
+		want  []uint64
+	}{
+		{SessionsQuery{}, []uint64{1, 2, 3, 4}},
+		{SessionsQuery{Sort: ByID, Limit: 2}, []uint64{1, 2}},
+		{SessionsQuery{Sort: ByBytes}, []uint64{2, 3, 1, 4}},
+		{SessionsQuery{Sort: ByAge, Limit: 9}, []uint64{1, 2, 3, 4}},
+		{SessionsQuery{Sort: ByIdle, Limit: 3}, []uint64{2, 1, 4}},
+	} {
+		sent, err := readSessionsQuery(c.query.values())
+		if err != nil || sent != c.query {
+			t.Errorf("%+v arrives as %+v, %v", c.query, sent, err)
+		}
+		var got []uint64
+		for _, s := range c.query.choose(slices.Clone(all)) {
+			got = append(got, s.ID)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%+v: %v, want %v", c.query, got, c.want)
+		}
+	}
+	for _, bad := range []string{"limit=-1", "limit=x", "limit=99999999999999999999", "sort=x"} {
+		v, _ := url.ParseQuery(bad)
+		if q, err := readSessionsQuery(v); err == nil {
+			t.Errorf("%s is taken for %+v", bad, q)
+		}
 	}
 }
 

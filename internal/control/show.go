@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"fairlead/balancer"
+	"fairlead/internal/history"
 	"fairlead/internal/terminal"
+	"fairlead/probe"
 )
 
 // Widths that keep tables on a screen. What is cut off is whole in JSON.
@@ -39,8 +41,8 @@ func ShowStatus(to io.Writer, style terminal.Style, s Status, now time.Time) err
 	if !s.Ready {
 		ready = style.Paint(terminal.Red, "not ready")
 	}
-	p.line("%s %s, %s, running for %s, %s", style.Paint(terminal.Bold, "fairlead"), terminal.Clean(s.Version), ready,
-		terminal.Duration(now.Sub(s.Started)), terminal.Plural(s.Sessions, "session"))
+	p.line("%s %s, %s, running for %s, %s%s", style.Paint(terminal.Bold, "fairlead"), terminal.Clean(s.Version), ready,
+		terminal.Duration(now.Sub(s.Started)), terminal.Plural(s.Sessions, "session"), traffic(s.total()))
 	if s.NotReady != "" {
 		p.line("%s", terminal.Clean(s.NotReady))
 	}
@@ -57,19 +59,57 @@ func ShowStatus(to io.Writer, style terminal.Style, s Status, now time.Time) err
 	p.table(listeners)
 	for _, pool := range s.Pools {
 		p.line("")
-		p.pool(pool, now)
+		p.pool(pool, s.discovery(pool.Name), now)
 	}
 	return p.err
 }
 
+// total is the traffic of all pools.
+func (s Status) total() history.Rates {
+	var all history.Rates
+	for _, p := range s.Pools {
+		all.NewSessions += p.Rates.NewSessions
+		all.ToServer += p.Rates.ToServer
+		all.ToClient += p.Rates.ToClient
+	}
+	return all
+}
+
+// discovery is how the members of a pool are found; nil for one that is not discovered.
+func (s Status) discovery(pool string) *probe.DiscoveryHealth {
+	for i := range s.Discoveries {
+		if s.Discoveries[i].Pool == pool {
+			return &s.Discoveries[i]
+		}
+	}
+	return nil
+}
+
+// traffic tells rates, if there are any.
+func traffic(r history.Rates) string {
+	if r.NewSessions == 0 && r.ToServer+r.ToClient == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %s new/s, %s/s", terminal.Rate(r.NewSessions), terminal.Bytes(uint64(r.ToServer+r.ToClient)))
+}
+
 // pool prints one pool's part.
-func (p *printer) pool(s balancer.PoolStatus, now time.Time) {
+func (p *printer) pool(s balancer.PoolStatus, found *probe.DiscoveryHealth, now time.Time) {
 	queue := ""
 	if s.Queued > 0 {
 		queue = ", " + p.style.Paint(terminal.Yellow, strconv.Itoa(s.Queued)+" waiting for a place")
 	}
-	p.line("%s %s (%s, %s): %s%s", p.style.Paint(terminal.Bold, "pool"), terminal.Clean(s.Name), s.Protocol, s.Policy,
-		terminal.Plural(s.Sessions, "session"), queue)
+	p.line("%s %s (%s, %s): %s%s%s", p.style.Paint(terminal.Bold, "pool"), terminal.Clean(s.Name), s.Protocol, s.Policy,
+		terminal.Plural(s.Sessions, "session"), traffic(s.Rates), queue)
+	if found != nil {
+		p.discovery(found, now)
+	}
+	for _, n := range s.Names {
+		if n.Error != "" {
+			p.line("%s: no answer of the name service for %s, keeping what is known (%d): %s", terminal.Clean(n.Host),
+				terminal.Duration(now.Sub(n.Failing)), n.Addresses, p.style.Paint(terminal.Red, terminal.Clean(n.Error)))
+		}
+	}
 	if len(s.Backends) == 0 {
 		p.line("no backends: their names have no addresses yet")
 		return
@@ -78,7 +118,8 @@ func (p *printer) pool(s balancer.PoolStatus, now time.Time) {
 		terminal.Column{Title: "backend", Most: widestName}, terminal.Column{Title: "address", Most: widestName},
 		terminal.Column{Title: "state"}, terminal.Column{Title: "for", Right: true},
 		terminal.Column{Title: "sessions", Right: true}, terminal.Column{Title: "cap", Right: true},
-		terminal.Column{Title: "weight", Right: true}, terminal.Column{Title: "total", Right: true},
+		terminal.Column{Title: "weight", Right: true}, terminal.Column{Title: "new/s", Right: true},
+		terminal.Column{Title: "bytes/s", Right: true}, terminal.Column{Title: "total", Right: true},
 		terminal.Column{Title: "failed", Right: true}, terminal.Column{Title: "role"},
 		terminal.Column{Title: "version", Most: widestWord}, terminal.Column{Title: "connect", Right: true},
 		terminal.Column{Title: "greeting", Right: true}, terminal.Column{Title: "probed", Right: true},
@@ -87,6 +128,22 @@ func (p *printer) pool(s balancer.PoolStatus, now time.Time) {
 		t.Row(backendCells(b, now)...)
 	}
 	p.table(t)
+}
+
+// discovery prints how the members of a pool are found.
+func (p *printer) discovery(h *probe.DiscoveryHealth, now time.Time) {
+	switch {
+	case h.Answered.IsZero() && h.Error == "":
+		p.line("discovery: nobody has answered yet")
+	case h.Answered.IsZero():
+		p.line("discovery: no answer for %s: %s", terminal.Duration(now.Sub(h.Failing)), p.style.Paint(terminal.Red, terminal.Clean(h.Error)))
+	case h.Error != "":
+		p.line("discovery: keeping the %s that %s listed %s ago: %s", terminal.Plural(h.Members, "front end"), terminal.Clean(h.Seed),
+			terminal.Duration(now.Sub(h.Answered)), p.style.Paint(terminal.Red, terminal.Clean(h.Error)))
+	default:
+		p.line("discovery: %s listed by %s, %s ago", terminal.Plural(h.Members, "front end"), terminal.Clean(h.Seed),
+			terminal.Duration(now.Sub(h.Answered)))
+	}
 }
 
 func backendCells(b balancer.BackendStatus, now time.Time) []terminal.Cell {
@@ -104,10 +161,26 @@ func backendCells(b balancer.BackendStatus, now time.Time) []terminal.Cell {
 	}
 	return []terminal.Cell{
 		{Text: b.Name}, {Text: address}, {Text: b.State.String(), Colour: StateColour(b.State)}, since(b.Since, now, ""),
-		number(b.Sessions), {Text: capacity}, {Text: weight(b)}, {Text: strconv.FormatUint(b.Total, 10)}, failed,
+		number(b.Sessions), {Text: capacity}, {Text: weight(b)}, {Text: rate(b.Rates.NewSessions)},
+		{Text: amount(b.Rates.ToServer + b.Rates.ToClient)}, {Text: strconv.FormatUint(b.Total, 10)}, failed,
 		{Text: role(b)}, {Text: b.Version}, took(b.Connect), took(b.Greeting), since(b.Probed, now, " ago"),
 		{Text: backendReason(b)},
 	}
+}
+
+// rate and amount are nothing where nothing happens.
+func rate(perSecond float64) string {
+	if perSecond == 0 {
+		return ""
+	}
+	return terminal.Rate(perSecond)
+}
+
+func amount(bytes float64) string {
+	if bytes < 1 {
+		return ""
+	}
+	return terminal.Bytes(uint64(bytes))
 }
 
 // weight is the backend's share, and how much of it counts while it starts slowly.
@@ -135,8 +208,8 @@ func backendReason(b balancer.BackendStatus) string {
 	return b.Reason
 }
 
-// ShowSessions prints live sessions for people.
-func ShowSessions(to io.Writer, style terminal.Style, all []balancer.LiveSession) error {
+// ShowSessions prints live sessions for people; total is how many there are, of which all may be a part.
+func ShowSessions(to io.Writer, style terminal.Style, all []balancer.LiveSession, total int) error {
 	p := &printer{to: to, style: style}
 	if len(all) == 0 {
 		p.line("no sessions")
@@ -161,7 +234,11 @@ func ShowSessions(to io.Writer, style terminal.Style, all []balancer.LiveSession
 			terminal.Cell{Text: terminal.Duration(s.Age)}, terminal.Cell{Text: terminal.Duration(s.Idle)})
 	}
 	p.table(t)
-	p.line("%s", terminal.Plural(len(all), "session"))
+	if total > len(all) {
+		p.line("%d of %s", len(all), terminal.Plural(total, "session"))
+	} else {
+		p.line("%s", terminal.Plural(len(all), "session"))
+	}
 	return p.err
 }
 

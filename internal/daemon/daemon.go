@@ -75,6 +75,7 @@ func New(file *config.File, o Options) (*Daemon, error) {
 	kept := &orders{path: file.Admin.StateFile, balancer: b, log: d.log}
 	kept.restore()
 	d.control.KeepOrders(kept.keep)
+	d.control.Discoveries = d.finding.health
 	d.admin = newAdmin(d)
 	tuneMemory(b)
 	return d, nil

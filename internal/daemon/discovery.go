@@ -63,6 +63,17 @@ func (s *discoveries) start(d *Daemon) {
 	}
 }
 
+// health tells how the asking goes.
+func (s *discoveries) health() []probe.DiscoveryHealth {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []probe.DiscoveryHealth
+	for _, one := range s.running {
+		all = append(all, one.Health())
+	}
+	return all
+}
+
 // close ends the asking and waits for its end.
 func (s *discoveries) close() {
 	s.mu.Lock()

@@ -2,6 +2,7 @@ package terminal
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 )
@@ -59,6 +60,14 @@ func Bytes(n uint64) string {
 }
 
 var byteUnits = []string{"B", "kB", "MB", "GB", "TB", "PB", "EB"}
+
+// Rate is a number of events a second: 0, 0.2, 3.5, 812, 12000.
+func Rate(perSecond float64) string {
+	if perSecond >= 10 {
+		return strconv.FormatFloat(perSecond, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(math.Round(perSecond*10)/10, 'f', -1, 64)
+}
 
 // Plural is a number with its noun, in the plural unless it is one.
 func Plural(n int, noun string) string {

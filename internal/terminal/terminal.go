@@ -52,6 +52,15 @@ func IsTerminal(f *os.File) bool {
 	return err == nil
 }
 
+// Rows is how many lines the terminal f has now; 0 when it is none, or does not tell.
+func Rows(f *os.File) int {
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Row)
+}
+
 // Clean makes text that others have chosen safe to print: what is not printable, escape sequences above all, is spelt
 // out.
 func Clean(text string) string {

@@ -72,6 +72,14 @@ func TestStyleOfAFile(t *testing.T) {
 	}
 }
 
+func TestRate(t *testing.T) {
+	for rate, want := range map[float64]string{0: "0", 0.04: "0", 0.25: "0.3", 3: "3", 9.96: "10", 12.4: "12", 12000: "12000"} {
+		if got := Rate(rate); got != want {
+			t.Errorf("%v: %q, want %q", rate, got, want)
+		}
+	}
+}
+
 func TestPlural(t *testing.T) {
 	if Plural(1, "pool") != "1 pool" || Plural(0, "pool") != "0 pools" {
 		t.Error(Plural(1, "pool"), Plural(0, "pool"))

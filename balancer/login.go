@@ -2,9 +2,7 @@ package balancer
 
 import (
 	"errors"
-	"fmt"
 	"io"
-	"sync"
 	"syscall"
 	"time"
 
@@ -14,50 +12,12 @@ import (
 )
 
 const (
-	// packetBuffer holds every greeting and nearly every login; a longer login gets a buffer of its own.
-	packetBuffer = 4 << 10
 	// longestLogin bounds a client's first packet: MariaDB's server takes 16 KiB before the login, and connection
 	// attributes may make it four times that with others.
 	longestLogin = 64 << 10
 	// farewell bounds the write of an ERR packet to a client that is turned away.
 	farewell = time.Second
 )
-
-var packetBuffers = sync.Pool{New: func() any { return new([packetBuffer]byte) }}
-
-// awaitGreeting reads the server's first packet, whole. An ERR in its place is a failure like any other.
-func (s *session) awaitGreeting(server splice.Conn, during step) ([]byte, error) {
-	buffer := packetBuffers.Get().(*[packetBuffer]byte)
-	defer packetBuffers.Put(buffer)
-	got := 0
-	for {
-		n, err := server.Read(buffer[got:], during.until)
-		if err != nil {
-			return nil, greetingError(err, during)
-		}
-		got += n
-		h, ok := mysqlwire.ParseHeader(buffer[:got])
-		if !ok {
-			continue
-		}
-		if h.Sequence != 0 || h.Length > packetBuffer-mysqlwire.HeaderLen {
-			return nil, &setupError{reason: "greeting_malformed", text: "greeting: this is not the MySQL protocol"}
-		}
-		if got < mysqlwire.HeaderLen+h.Length {
-			continue
-		}
-		greeting, err := mysqlwire.ParseGreeting(buffer[mysqlwire.HeaderLen : mysqlwire.HeaderLen+h.Length])
-		var refused *mysqlwire.ServerError
-		switch {
-		case errors.As(err, &refused):
-			return nil, &setupError{reason: "greeting_error", text: fmt.Sprintf("greeting: error %d: %.200q", refused.Code, refused.Message)}
-		case err != nil:
-			return nil, &setupError{reason: "greeting_malformed", text: "greeting: " + err.Error()}
-		}
-		s.login.connectionID = greeting.ConnectionID
-		return append([]byte(nil), buffer[:got]...), nil
-	}
-}
 
 // logIn hands the greeting to the client and carries the login to its verdict, reading along. It returns false
 // when the session is over, which it has then concluded.
@@ -103,9 +63,7 @@ const loginTurns = 4
 // passLogin reads the client's first packet, notes who it is, and passes it on, unless s.moving says that it goes elsewhere:
 // because it belongs there, or because the server was lost.
 func (s *session) passLogin(server splice.Conn, p *passed, deadline time.Time) error {
-	fixed := packetBuffers.Get().(*[packetBuffer]byte)
-	defer packetBuffers.Put(fixed)
-	buffer, got := fixed[:], 0
+	buffer, got := s.room.free(), 0
 	for lost := error(nil); ; {
 		from, n, err := s.readLogin(server, lost != nil, buffer[got:], deadline)
 		switch {
@@ -146,7 +104,7 @@ func (s *session) passLogin(server splice.Conn, p *passed, deadline time.Time) e
 			return err
 		}
 		p.tls, p.early = login.SSLRequest, got > whole
-		p.packet = append([]byte(nil), buffer[:got]...)
+		p.packet = s.room.keep(buffer[:got])
 		if s.routed && !p.answered {
 			if s.divert(login, p.packet, p.early); s.moving != nil {
 				return nil
@@ -165,21 +123,20 @@ func (s *session) passLogin(server splice.Conn, p *passed, deadline time.Time) e
 // passVerdict carries the login on, whoever speaks, until the server has said yes or no. settled tells that neither has
 // said more than the other one asked for. A server that is lost before it has said anything may leave s.moving instead.
 func (s *session) passVerdict(server splice.Conn, p *passed, deadline time.Time) (settled bool, err error) {
-	fixed := packetBuffers.Get().(*[packetBuffer]byte)
-	defer packetBuffers.Put(fixed)
+	buffer := s.room.free()
 	var answers packetScanner
 	unasked := p.early
 	for asked := false; ; {
-		from, n, err := s.awaitAnswer(server, p, fixed[:], deadline)
+		from, n, err := s.awaitAnswer(server, p, buffer, deadline)
 		if s.moving != nil {
 			return false, nil
 		}
 		if from == server {
 			p.answered = true
-			if err := s.passToClient(fixed[:n], err, deadline); err != nil {
+			if err := s.passToClient(buffer[:n], err, deadline); err != nil {
 				return false, err
 			}
-			if answers.scan(fixed[:n]) {
+			if answers.scan(buffer[:n]) {
 				s.denied = answers.verdict == errPacket
 				return answers.whole && !unasked, nil
 			}
@@ -191,7 +148,7 @@ func (s *session) passVerdict(server splice.Conn, p *passed, deadline time.Time)
 		}
 		unasked, asked = unasked || !asked, false
 		p.early = unasked
-		if err := s.passToServer(server, fixed[:n], deadline); err != nil {
+		if err := s.passToServer(server, buffer[:n], deadline); err != nil {
 			return false, err
 		}
 	}

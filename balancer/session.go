@@ -3,7 +3,6 @@ package balancer
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"sync/atomic"
 	"syscall"
@@ -26,6 +25,7 @@ type session struct {
 	started  time.Time
 
 	arrival *arrival // until the join; may be nil
+	room    *room    // from the first greeting to the set-up's end
 	pass    *pass    // of the listener's gate; may be nil
 
 	lease    *Lease
@@ -79,6 +79,7 @@ func (w word) String() string {
 // how many sessions the listener has with this one.
 func (s *session) run(present int64) {
 	defer s.panicked()
+	defer s.leaveRoom()
 	s.listener.metrics.Accepts()
 	s.task.WatchClient(s.config.Protocol == MySQL)
 	if !s.arrive(present) {
@@ -229,46 +230,57 @@ func (s *session) attempt(deadline time.Time) (splice.Conn, []byte, error) {
 }
 
 // try connects to one address and waits for the greeting.
-func (s *session) try(address netip.AddrPort, deadline time.Time) (splice.Conn, []byte, error) {
+func (s *session) try(address netip.AddrPort, deadline time.Time) (server splice.Conn, greeting []byte, err error) {
 	source := s.config.Source
 	if source.IsValid() && source.Is4() != address.Addr().Is4() {
 		source = netip.Addr{}
 	}
 	connecting := s.step(time.Now(), s.config.ConnectTimeout, deadline)
-	server, err := s.task.Dial(address, source, connecting.until)
+	if speaksFirst := s.config.Protocol == MySQL && s.arrival == nil && s.config.SendProxy == ""; speaksFirst {
+		server, err = s.task.DialSpeaker(address, source, connecting.until)
+	} else {
+		server, err = s.task.Dial(address, source, connecting.until)
+	}
 	if err != nil {
 		return nil, nil, connectError(err, connecting)
 	}
-	if s.arrival != nil || s.config.SendProxy != "" {
-		if err := s.open(server, connecting); err != nil {
-			server.Close()
-			return nil, nil, err
-		}
-	}
-	connected := time.Now()
-	s.connect = connected.Sub(connecting.begun)
-	b := s.lease.Backend
-	b.metrics.Connect.Observe(s.connect.Seconds())
-	if s.config.Protocol != MySQL {
-		b.Pool.succeeded(b, connected)
-		return server, nil, nil
-	}
-	greeting, err := s.awaitGreeting(server, s.step(connected, s.config.GreetingTimeout, deadline))
-	if err != nil {
+	if greeting, err = s.hear(server, connecting, deadline); err != nil {
 		server.Close()
 		return nil, nil, err
 	}
+	return server, greeting, nil
+}
+
+// hear waits for what a server says first, and returns it; of a moved login, that is its answer to it.
+func (s *session) hear(server splice.Conn, connecting step, deadline time.Time) (greeting []byte, err error) {
+	if s.arrival != nil || s.config.SendProxy != "" {
+		if err := s.open(server, connecting); err != nil {
+			return nil, err
+		}
+	}
+	b := s.lease.Backend
+	if s.config.Protocol != MySQL {
+		connected := time.Now()
+		s.noteConnected(connected.Sub(connecting.begun))
+		b.Pool.succeeded(b, connected)
+		return nil, nil
+	}
+	if greeting, err = s.awaitGreeting(server, connecting, deadline); err != nil {
+		return nil, err
+	}
 	greeted := time.Now()
-	s.greeting = greeted.Sub(connected)
+	s.greeting = greeted.Sub(connecting.begun) - s.connect
 	b.metrics.Greeting.Observe(s.greeting.Seconds())
 	b.Pool.succeeded(b, greeted)
 	if s.moving != nil {
-		if greeting, err = s.replay(server, greeting, deadline); err != nil {
-			server.Close()
-			return nil, nil, err
-		}
+		return s.replay(server, greeting, deadline)
 	}
-	return server, greeting, nil
+	return greeting, nil
+}
+
+func (s *session) noteConnected(took time.Duration) {
+	s.connect = took
+	s.lease.Backend.metrics.Connect.Observe(took.Seconds())
 }
 
 // step is one step of an attempt, and the time that it has.
@@ -372,21 +384,6 @@ func connectError(err error, during step) error {
 		return &setupError{reason: "own_ports", text: "out of source ports (or the source address is not local)", own: true}
 	}
 	return &setupError{reason: "connect_failed", text: "connect: " + kernelWords(err)}
-}
-
-// greetingError places the blame for a greeting that did not come.
-func greetingError(err error, during step) error {
-	switch {
-	case errors.Is(err, splice.ErrClientGone), errors.Is(err, splice.ErrCut):
-		return err
-	case errors.Is(err, splice.ErrTimeout):
-		return during.overdue("greeting")
-	case errors.Is(err, io.EOF):
-		return &setupError{reason: "greeting_closed", text: "greeting: closed instead"}
-	case errors.Is(err, syscall.ECONNRESET):
-		return &setupError{reason: "greeting_reset", text: "greeting: reset instead"}
-	}
-	return &setupError{reason: "greeting_failed", text: "greeting: " + kernelWords(err)}
 }
 
 // kernelWords is the kernel's part of an error: clients read it, and addresses are none of their business.

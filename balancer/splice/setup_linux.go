@@ -236,6 +236,42 @@ func (s *session) WatchClient(on bool) { s.setup.watch = on }
 
 func (s *session) Dial(to netip.AddrPort, from netip.Addr, deadline time.Time) (Conn, error) {
 	to = plain(to)
+	c, err := s.dial(to, from, serverEvents)
+	if err != nil {
+		return nil, err
+	}
+	for !c.writable {
+		if err := s.wait(c, deadline); err != nil && !c.writable {
+			c.Abort()
+			return nil, err
+		}
+	}
+	if c.broken && unread(c.fd) == 0 { // else it was connected, and has something to say about why it is not any more
+		if errno := socketError(c.fd); errno != 0 {
+			c.Close()
+			return nil, errno
+		}
+	}
+	if meetsItself(c.fd, to) {
+		c.Abort()
+		return nil, unix.ECONNREFUSED
+	}
+	return c, nil
+}
+
+func (s *session) DialSpeaker(to netip.AddrPort, from netip.Addr, deadline time.Time) (Conn, error) {
+	if to = plain(to); mayMeetItself(to) {
+		return s.Dial(to, from, deadline)
+	}
+	c, err := s.dial(to, from, clientEvents)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// dial begins to connect.
+func (s *session) dial(to netip.AddrPort, from netip.Addr, events uint32) (*conn, error) {
 	fd, errno := newSocket(to)
 	if errno != 0 {
 		return nil, errno
@@ -251,36 +287,23 @@ func (s *session) Dial(to netip.AddrPort, from netip.Addr, deadline time.Time) (
 		closeFD(fd)
 		return nil, errno
 	}
-	c, err := s.setup.newConn(fd, to, serverEvents)
+	c, err := s.setup.newConn(fd, to, events)
 	if err != nil {
 		return nil, err
 	}
-	c.armed = true
-	for !c.writable {
-		if err := s.wait(c, deadline); err != nil && !c.writable {
-			c.Abort()
-			return nil, err
-		}
-	}
-	if c.broken && unread(fd) == 0 { // else it was connected, and has something to say about why it is not any more
-		if errno := socketError(fd); errno != 0 {
-			c.Close()
-			return nil, errno
-		}
-	}
-	if meetsItself(fd, to) {
-		c.Abort()
-		return nil, unix.ECONNREFUSED
-	}
+	c.armed, c.dialled = events&unix.EPOLLOUT != 0, s.loop.now
 	return c, nil
 }
 
 // meetsItself tells whether a connect to a port on which nobody listens has chosen that very port for its own end, and so
-// has succeeded. Only ports that the kernel chooses from are worth the question: 32768 is the first of them, as a rule
-// (ip_local_port_range, ip(7)).
+// has succeeded.
 func meetsItself(fd int32, to netip.AddrPort) bool {
-	return to.Port() >= 32768 && localAddress(fd) == to
+	return mayMeetItself(to) && localAddress(fd) == to
 }
+
+// mayMeetItself leaves out the ports that the kernel does not choose from: 32768 is the first that it does, as a rule
+// (ip_local_port_range, ip(7)).
+func mayMeetItself(to netip.AddrPort) bool { return to.Port() >= 32768 }
 
 func (s *session) ReadEither(other Conn, p []byte, deadline time.Time) (Conn, int, error) {
 	own, to := s.setup.client, other.(*conn)

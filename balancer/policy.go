@@ -25,17 +25,18 @@ type seat struct {
 // full tells whether the backend is at its cap.
 func (s *seat) full() bool { return s.max > 0 && s.sessions >= s.max }
 
+// growing tells whether it starts slowly at present.
+func (s *seat) growing(now time.Time, slowStart time.Duration) bool {
+	return slowStart > 0 && !s.ramp.IsZero() && now.Sub(s.ramp) < slowStart
+}
+
 // share is the weight that counts now, in 256ths: a backend that came back grows from a tenth of its weight to all of it.
 func (s *seat) share(now time.Time, slowStart time.Duration) int64 {
 	whole := int64(s.weight) << 8
-	if s.ramp.IsZero() || slowStart <= 0 {
+	if !s.growing(now, slowStart) {
 		return whole
 	}
-	since := now.Sub(s.ramp)
-	if since >= slowStart {
-		return whole
-	}
-	grown := whole * int64(since/time.Microsecond) / int64(slowStart/time.Microsecond+1)
+	grown := whole * int64(now.Sub(s.ramp)/time.Microsecond) / int64(slowStart/time.Microsecond+1)
 	return max(grown, whole/10, 1)
 }
 
@@ -51,8 +52,9 @@ func (s *seat) grown(now time.Time, slowStart time.Duration) float64 {
 // round is one choice: which seats may be taken, and what a policy may take into account.
 type round struct {
 	seats     []seat
-	start     int  // where a search begins, so that equals take turns
-	backup    bool // choose among the backups
+	index     *index // of the seats; may be nil
+	start     int    // where a search begins, so that equals take turns
+	backup    bool   // choose among the backups
 	roles     roleSet
 	tried     []uint64
 	source    netip.Addr
@@ -95,7 +97,10 @@ func (p Policy) pick(r *round) int {
 // leastConnections picks the seat that would have the fewest sessions for its weight with one more. Equals take turns,
 // from start on.
 func leastConnections(r *round) int {
-	best, bestLoad, bestShare := -1, int64(0), int64(1)
+	if r.index != nil && len(r.tried) == 0 {
+		return r.index.pick(r)
+	}
+	best, least := -1, load{}
 	for k := range r.seats {
 		i := r.start + k
 		if i >= len(r.seats) {
@@ -104,10 +109,8 @@ func leastConnections(r *round) int {
 		if !r.eligible(i) {
 			continue
 		}
-		s := &r.seats[i]
-		load, share := int64(s.sessions)+1, s.share(r.now, r.slowStart)
-		if best < 0 || load*bestShare < bestLoad*share {
-			best, bestLoad, bestShare = i, load, share
+		if l := r.seats[i].load(r); best < 0 || l.less(least) {
+			best, least = i, l
 		}
 	}
 	return best

@@ -48,7 +48,8 @@ type Pool struct {
 
 	mu struct {
 		sync.Mutex
-		seats    []seat
+		seats    []seat // to be changed by alter alone
+		index    index
 		backends []*Backend // seats[i] is backends[i]'s
 		leaving  []*Backend // no members any more, with sessions left
 		absent   []Standing // orders for backends that are no members, the oldest first
@@ -127,6 +128,9 @@ func (p *Pool) round(r Request, slowStart time.Duration) round {
 	if made.slowStart > 0 {
 		made.now = time.Now()
 	}
+	if len(made.seats) >= indexedSeats {
+		made.index = &p.mu.index
+	}
 	if len(r.Tried) > 0 {
 		made.tried = make([]uint64, len(p.mu.seats)/64+1)
 		for _, b := range r.Tried {
@@ -154,10 +158,16 @@ func (p *Pool) lastResort(r *round) int {
 	return best
 }
 
+// alter is a seat that is about to be changed.
+func (p *Pool) alter(i int) *seat {
+	p.mu.index.changed(i)
+	return &p.mu.seats[i]
+}
+
 // grant counts one more session on the backend at seat i.
 func (p *Pool) grant(i int, r Request) *Lease {
 	b := p.mu.backends[i]
-	p.mu.seats[i].sessions++
+	p.alter(i).sessions++
 	p.mu.start = (i + 1) % len(p.mu.seats)
 	b.mu.sessions++
 	b.mu.total++
@@ -176,7 +186,7 @@ func (p *Pool) release(l *Lease) {
 	b.mu.leases.remove(l)
 	b.mu.sessions--
 	if i := b.mu.seat; i >= 0 {
-		p.mu.seats[i].sessions--
+		p.alter(i).sessions--
 		p.serveQueue()
 		return
 	}
@@ -228,7 +238,7 @@ func (p *Pool) setRole(b *Backend, role Role, from RoleSource) {
 	}
 	b.mu.role, b.mu.roleFrom = role, from
 	if i := b.mu.seat; i >= 0 {
-		p.mu.seats[i].role = newRoleSet(role)
+		p.alter(i).role = newRoleSet(role)
 		p.serveQueue()
 	}
 }
@@ -273,7 +283,7 @@ func (p *Pool) change(b *Backend, c condition, reason string) {
 	b.mu.since, b.mu.reason = now, reason
 	p.reseat(b)
 	if to == Up && (from == Down || from == Disabled || was.verdict == Leaving) {
-		p.mu.seats[b.mu.seat].ramp = now
+		p.alter(b.mu.seat).ramp = now
 	}
 	b.metrics.Transition(from.String(), to.String())
 	level := slog.LevelInfo
@@ -291,7 +301,7 @@ func (p *Pool) change(b *Backend, c condition, reason string) {
 // reseat brings a backend's seat up to date with its state and its addresses.
 func (p *Pool) reseat(b *Backend) {
 	if i := b.mu.seat; i >= 0 {
-		p.mu.seats[i].open = b.mu.condition.state().takes() && !b.mu.unproven && len(b.Addresses()) > 0
+		p.alter(i).open = b.mu.condition.state().takes() && !b.mu.unproven && len(b.Addresses()) > 0
 	}
 }
 
@@ -340,6 +350,7 @@ func (p *Pool) add(c BackendConfig, name, host string, addresses []netip.AddrPor
 		b.mu.reason = fmt.Sprintf("%s is not resolved yet", host)
 	}
 	p.mu.seats = append(p.mu.seats, seat{hash: hashName(name)})
+	p.mu.index.reset()
 	p.mu.backends = append(p.mu.backends, b)
 	p.seat(b, c)
 	p.recall(b)
@@ -364,7 +375,7 @@ func (p *Pool) seat(b *Backend, c BackendConfig) {
 	if limit == 0 {
 		limit = p.config.Load().MaxSessions
 	}
-	s := &p.mu.seats[b.mu.seat]
+	s := p.alter(b.mu.seat)
 	s.max, s.weight, s.backup = int32(limit), int32(c.Weight), c.Backup
 	if b.mu.roleFrom == RoleFromFile {
 		b.mu.roleFrom = "" // the file may have changed its mind
@@ -397,6 +408,7 @@ func (p *Pool) remove(b *Backend) {
 		return
 	}
 	p.mu.seats = slices.Delete(p.mu.seats, i, i+1)
+	p.mu.index.reset()
 	p.mu.backends = slices.Delete(p.mu.backends, i, i+1)
 	for k := i; k < last; k++ {
 		p.mu.backends[k].mu.seat = k

@@ -107,7 +107,7 @@ func (b *Balancer) Status() Status {
 			Sessions: int(l.sessions.Load())})
 	}
 	for _, p := range b.pools {
-		s.Pools = append(s.Pools, p.status(b.past))
+		s.Pools = append(s.Pools, p.status(b.past.Recorder))
 	}
 	return s
 }
@@ -140,7 +140,7 @@ func (p *Pool) Status() PoolStatus {
 }
 
 // status gathers the pool's part.
-func (p *Pool) status(past past) PoolStatus {
+func (p *Pool) status(past *history.Recorder[*Backend]) PoolStatus {
 	s, backends := p.present()
 	s.Names = p.roster.status()
 	for i, b := range backends {

@@ -134,24 +134,25 @@ type Backend struct {
 	bad       atomic.Bool                      // as its condition
 
 	mu struct { // guarded by Pool.mu
-		seat      int // its index among the pool's seats; -1 once removed
-		config    BackendConfig
-		condition condition
-		since     time.Time
-		unproven  bool // found by discovery, and not yet by a probe: it takes no sessions
-		role      Role
-		roleFrom  RoleSource // empty while the role is unknown
-		reason    string     // for its state
-		trouble   string     // the latest evidence against it
-		suspectAt time.Time
-		succeeded time.Time // the latest sign of life: a greeting in a session or a probe
-		probe     Probe
-		leases    leaseList
-		sessions  int
-		total     uint64
-		failures  uint64
-		standing  Standing // the latest order
-		cut       uint64   // sessions that its deadline has cut
+		seat       int // its index among the pool's seats; -1 once removed
+		config     BackendConfig
+		condition  condition
+		since      time.Time
+		bequeathed bool // its order has passed to the member that takes its place
+		unproven   bool // found by discovery, and not yet by a probe: it takes no sessions
+		role       Role
+		roleFrom   RoleSource // empty while the role is unknown
+		reason     string     // for its state
+		trouble    string     // the latest evidence against it
+		suspectAt  time.Time
+		succeeded  time.Time // the latest sign of life: a greeting in a session or a probe
+		probe      Probe
+		leases     leaseList
+		sessions   int
+		total      uint64
+		failures   uint64
+		standing   Standing // the latest order
+		cut        uint64   // sessions that its deadline has cut
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,23 +34,29 @@ type Options struct {
 
 // Balancer leads sessions from its listeners to its pools.
 type Balancer struct {
-	log       *slog.Logger
-	metrics   *metrics.Metrics
-	engine    splice.Engine
-	listeners []*Listener
-	pools     []*Pool
-	records   *sessionRecords
-	past      past
+	log     *slog.Logger
+	metrics *metrics.Metrics
+	options Options
+	engine  splice.Engine
+	served  atomic.Pointer[served]
+	records *sessionRecords
+	past    past
 
 	chores struct { // what runs beside the sessions, from Start to Close
 		sync.WaitGroup
+		ctx    context.Context
 		cancel context.CancelFunc
 	}
-	ids      atomic.Uint64
-	sessions atomic.Int64 // under way, set-ups included
-	quiet    chan struct{}
-	ready    atomic.Bool
-	started  time.Time
+	// changing orders Start, reloads, Shutdown and Close, and guards what follows.
+	changing  sync.Mutex
+	closing   bool
+	displaced []*door  // to be closed in a moment
+	outgoing  []*terms // no longer in force, with sessions that are still being set up
+	ids       atomic.Uint64
+	sessions  atomic.Int64 // under way, set-ups included
+	quiet     chan struct{}
+	ready     atomic.Bool
+	started   time.Time
 }
 
 // New builds a balancer that does not listen yet. The configuration must be valid: see Config.Validate.
@@ -63,7 +70,7 @@ func New(config Config, o Options) (*Balancer, error) {
 	if o.Lookup == nil {
 		o.Lookup = systemLookup
 	}
-	b := &Balancer{log: o.Log, metrics: o.Metrics, quiet: make(chan struct{}, 1), started: time.Now(),
+	b := &Balancer{log: o.Log, metrics: o.Metrics, options: o, quiet: make(chan struct{}, 1), started: time.Now(),
 		past: newPast()}
 	engine, err := splice.New(splice.Options{
 		Kind: config.Engine.Kind, Loops: config.Engine.Loops, Pipes: config.Engine.Pipes, PipeSize: config.Engine.PipeSize,
@@ -76,7 +83,7 @@ func New(config Config, o Options) (*Balancer, error) {
 	}
 	b.engine = engine
 	b.records = newSessionRecords(o.Sessions, o.SessionBegun)
-	if err := b.build(config, o); err != nil {
+	if err := b.build(config); err != nil {
 		b.Close()
 		return nil, err
 	}
@@ -84,40 +91,69 @@ func New(config Config, o Options) (*Balancer, error) {
 	return b, nil
 }
 
-func (b *Balancer) build(config Config, o Options) error {
-	pools := map[string]*Pool{}
+// served is what is served: the configuration, and what was made of it. It never changes, and is replaced as a whole.
+type served struct {
+	listeners []*Listener // in the order of the configuration, as are the pools
+	pools     []*Pool
+	// Those that the configuration had before, and that have sessions still.
+	pastListeners []*Listener
+	pastPools     []*Pool
+}
+
+// allPools are the present ones and those of the past.
+func (s *served) allPools() []*Pool { return slices.Concat(s.pools, s.pastPools) }
+
+// now is what is served now.
+func (b *Balancer) now() *served { return b.served.Load() }
+
+func (b *Balancer) build(config Config) error {
+	now := &served{}
+	b.served.Store(now)
+	targets := map[string]target{}
 	for _, c := range config.Pools {
-		p := newPool(c, b.log, b.metrics, o.Watcher)
-		p.changed = o.Changed
-		b.pools, pools[c.Name] = append(b.pools, p), p
-		p.roster = &roster{pool: p, lookup: o.Lookup}
+		p := b.newPool(c)
+		now.pools = append(now.pools, p)
 		if err := p.roster.set(c.Backends, false); err != nil {
 			return err
 		}
+		targets[c.Name] = p.target()
 	}
 	for _, c := range config.Listeners {
-		b.listeners = append(b.listeners, &Listener{name: c.Name, balancer: b, config: c, pool: pools[c.Pool],
-			gate: newGate(c.Gate), sniffer: newSniffer(c.Sniff, pools[c.Pool], pools),
-			tiers: newTiers(c.Roles, c.RolesFallback), routes: newRoutes(c.Routes, pools), metrics: b.metrics.Listener(c.Name)})
+		l := b.newListener(c.Name)
+		l.gate.configure(c.Gate)
+		l.terms.Store(newTerms(c, targets))
+		now.listeners = append(now.listeners, l)
 	}
 	return nil
 }
 
+func (b *Balancer) newPool(c PoolConfig) *Pool {
+	p := newPool(c, b.log, b.metrics, b.options.Watcher)
+	p.changed = b.options.Changed
+	p.roster = &roster{pool: p, lookup: b.options.Lookup}
+	return p
+}
+
 // Start looks up names and opens the listeners: all of them, or, with an error, none. It is called once.
 func (b *Balancer) Start() error {
-	ctx, cancel := context.WithCancel(context.Background())
-	b.chores.cancel = cancel
-	b.resolve(ctx)
-	b.chores.Go(func() { b.tidy(ctx) })
-	b.chores.Go(func() { b.sweep(ctx) })
-	b.chores.Go(func() { b.remember(ctx) })
-	for i, l := range b.listeners {
-		if err := l.listen(); err != nil {
-			for _, open := range b.listeners[:i] {
-				open.close()
-			}
-			return err
-		}
+	b.changing.Lock()
+	defer b.changing.Unlock()
+	b.chores.ctx, b.chores.cancel = context.WithCancel(context.Background())
+	b.resolve(b.chores.ctx)
+	b.chores.Go(func() { b.tidy(b.chores.ctx) })
+	b.chores.Go(func() { b.sweep(b.chores.ctx) })
+	b.chores.Go(func() { b.remember(b.chores.ctx) })
+	listeners := b.now().listeners
+	configs := make([]ListenerConfig, len(listeners))
+	for i, l := range listeners {
+		configs[i] = l.terms.Load().ListenerConfig
+	}
+	doors, err := b.openDoors(configs, nil)
+	if err != nil {
+		return err
+	}
+	for i, l := range listeners {
+		l.serveAt(doors.wanted[i])
 	}
 	b.ready.Store(true)
 	return nil
@@ -125,12 +161,12 @@ func (b *Balancer) Start() error {
 
 // resolve begins to look names up, and waits for the first answers, but not for long.
 func (b *Balancer) resolve(ctx context.Context) {
-	names := 0
-	for _, p := range b.pools {
+	names, pools := 0, b.now().pools
+	for _, p := range pools {
 		names += p.roster.names()
 	}
 	first := make(chan struct{}, names)
-	for _, p := range b.pools {
+	for _, p := range pools {
 		p.roster.start(ctx, first)
 	}
 	enough := time.After(firstLookup)
@@ -150,9 +186,7 @@ func (b *Balancer) Shutdown(ctx context.Context, grace, drain time.Duration) {
 	b.ready.Store(false)
 	b.log.Info("shutting down: not ready, still accepting", "grace", grace, "sessions", b.sessions.Load())
 	pause(ctx, grace)
-	for _, l := range b.listeners {
-		l.close()
-	}
+	b.closeListeners()
 	b.log.Info("not listening any more: sessions may finish", "drain", drain, "sessions", b.sessions.Load())
 	b.awaitQuiet(ctx, drain)
 	if left := b.sessions.Load(); left > 0 {
@@ -183,21 +217,31 @@ func (b *Balancer) awaitQuiet(ctx context.Context, most time.Duration) {
 	}
 }
 
+// closeListeners is the end of all listening, and of all reloads.
+func (b *Balancer) closeListeners() {
+	b.changing.Lock()
+	defer b.changing.Unlock()
+	b.closing = true
+	b.closeDisplaced()
+	for _, l := range b.now().listeners {
+		l.close()
+	}
+}
+
 // Close ends everything at once and waits until nothing runs any more.
 func (b *Balancer) Close() {
 	b.ready.Store(false)
-	for _, l := range b.listeners {
-		l.close()
-	}
+	b.closeListeners()
+	pools := b.now().allPools()
 	if b.chores.cancel != nil {
 		b.chores.cancel()
 		b.chores.Wait()
-		for _, p := range b.pools {
+		for _, p := range pools {
 			p.roster.running.Wait()
 		}
 	}
 	b.engine.Close()
-	for _, p := range b.pools {
+	for _, p := range pools {
 		p.close()
 	}
 	b.records.close()
@@ -210,18 +254,19 @@ func (b *Balancer) Ready() error {
 		return errors.New("not serving: starting or shutting down")
 	}
 	var down []string
-	for _, l := range b.listeners {
-		if l.pool.canServe(l.tiers) {
+	for _, l := range b.now().listeners {
+		t := l.terms.Load()
+		if t.own.pool.canServe(t.tiers) {
 			return nil
 		}
-		down = append(down, fmt.Sprintf("listener %q: no backend of pool %q%s is up", l.name, l.pool.name, l.wanted()))
+		down = append(down, fmt.Sprintf("listener %q: no backend of pool %q%s is up", l.name, t.Pool, t.wanted()))
 	}
 	return errors.New("not serving: " + strings.Join(down, "; "))
 }
 
 // Pool finds a pool by name; nil when there is none.
 func (b *Balancer) Pool(name string) *Pool {
-	for _, p := range b.pools {
+	for _, p := range b.now().pools {
 		if p.name == name {
 			return p
 		}

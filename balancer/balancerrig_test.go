@@ -87,6 +87,9 @@ type balancerRig struct {
 	changes chan Change
 	ended   int // records taken from the channel
 	panics  int // that are meant to happen
+
+	engineConfig EngineConfig
+	forgiven     bool // series were removed, so that sums over them tell nothing
 }
 
 // serve starts a balancer with one listener, called mysql, and one pool, called fe, of these backends. change may alter
@@ -120,7 +123,7 @@ func serve(t *testing.T, kind string, change func(*Config, *Options), backends .
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Balancer = b
+	r.Balancer, r.engineConfig = b, config.Engine
 	t.Cleanup(r.finish)
 	if err := b.Start(); err != nil {
 		t.Fatal(err)
@@ -152,7 +155,7 @@ func (r *balancerRig) finish() {
 		}
 	}
 	ended := r.sum("sessions_total")
-	if accepted, told := r.sum("listener_accepts_total"), float64(r.ended+len(r.records)); accepted != ended || told != ended {
+	if accepted, told := r.sum("listener_accepts_total"), float64(r.ended+len(r.records)); (accepted != ended || told != ended) && !r.forgiven {
 		r.t.Errorf("%v were accepted, %v have ended, %v are on record", accepted, ended, told)
 	}
 	if lines := r.log.with("this is a fault of fairlead"); len(lines) != r.panics {

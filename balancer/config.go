@@ -137,6 +137,9 @@ type PoolConfig struct {
 	// Minimum is the fewest members that discovery may leave in the pool: a shorter list, found by SHOW FRONTENDS or by a
 	// name with Expand, is not believed, and the last one stays in force. 0 means 1.
 	Minimum int
+	// Discovered says that the members are those that Balancer.Discovered is told, once it has been; until then they are
+	// Backends.
+	Discovered bool
 	// LearnsRoles says that discovery or probes tell the roles of backends, so that a listener may ask for roles
 	// that no backend has in its configuration.
 	LearnsRoles bool

@@ -36,19 +36,19 @@ const (
 // and what a flood with made-up addresses can't fill either: TCP connections come from addresses that answer.
 const mostSources = 1 << 16
 
-// gate decides who may come in through a listener. All of its steps take the same short time, whatever the number of
-// sources.
+// gate decides who may come in through a listener, and counts them; what it is to decide is the configuration's. All of its
+// steps take the same short time, whatever the number of sources.
 //
 // A source is kept while it has sessions, or while its rate has not recovered: one that has neither is like one that was
 // never here, and goes when its place is wanted. When every place is taken by sources of which that is not true, those
 // that come on top are counted together as one.
 type gate struct {
-	config GateConfig
 	places int // mostSources, but for tests
 	now    func() time.Time
 
 	mu struct {
 		sync.Mutex
+		rates   GateConfig    // those in force
 		all     *rate.Limiter // nil without Rate
 		sources map[netip.Addr]*source
 		// idle are the sources without sessions, those first that have not tried to come in for the longest.
@@ -65,36 +65,51 @@ type source struct {
 	prev, next *source       // in idle, when without sessions
 }
 
-// newGate makes a listener's gate; nil when it would let everybody in.
+// newGate makes a listener's gate.
 func newGate(c GateConfig) *gate {
-	if len(c.Allow)+len(c.Deny) == 0 && c.MaxSessionsPerSource == 0 && c.Rate == 0 && c.RatePerSource == 0 {
-		return nil
-	}
-	g := &gate{config: c, places: mostSources, now: time.Now}
-	if c.Rate > 0 {
-		g.mu.all = limiter(c.Rate, c.RateBurst)
-	}
-	if c.countsSources() {
-		g.mu.sources = map[netip.Addr]*source{}
-		g.mu.overflow.limiter = g.perSource()
-	}
+	g := &gate{places: mostSources, now: time.Now}
+	g.configure(c)
 	return g
 }
 
-func (c GateConfig) countsSources() bool { return c.MaxSessionsPerSource > 0 || c.RatePerSource > 0 }
+// configure puts rates in force. What has been counted, and what has been spent, stays.
+func (g *gate) configure(c GateConfig) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.mu.rates = c
+	g.mu.all = limit(g.mu.all, c.Rate, c.RateBurst, g.now())
+}
 
-func limiter(perSecond, burst int) *rate.Limiter {
+// restricts tells whether somebody may be kept out.
+func (c *GateConfig) restricts() bool {
+	return len(c.Allow)+len(c.Deny) > 0 || c.Rate > 0 || c.countsSources()
+}
+
+func (c *GateConfig) countsSources() bool { return c.MaxSessionsPerSource > 0 || c.RatePerSource > 0 }
+
+// limit brings a limiter, which may be nil, to a rate; without a rate there is none.
+func limit(l *rate.Limiter, perSecond, burst int, now time.Time) *rate.Limiter {
 	if burst == 0 {
 		burst = perSecond
 	}
-	return rate.NewLimiter(rate.Limit(perSecond), burst)
+	switch {
+	case perSecond == 0:
+		return nil
+	case l == nil:
+		return rate.NewLimiter(rate.Limit(perSecond), burst)
+	}
+	if l.Limit() != rate.Limit(perSecond) {
+		l.SetLimitAt(now, rate.Limit(perSecond))
+	}
+	if l.Burst() != burst {
+		l.SetBurstAt(now, burst)
+	}
+	return l
 }
 
-func (g *gate) perSource() *rate.Limiter {
-	if g.config.RatePerSource == 0 {
-		return nil
-	}
-	return limiter(g.config.RatePerSource, g.config.RatePerSourceBurst)
+// limit brings a source to the rate in force.
+func (g *gate) limit(s *source, now time.Time) {
+	s.limiter = limit(s.limiter, g.mu.rates.RatePerSource, g.mu.rates.RatePerSourceBurst, now)
 }
 
 // sourceOf is the source that an address belongs to.
@@ -115,21 +130,25 @@ type pass struct {
 
 // admit lets a client in, or says why not. The pass is to be given back; without counts by source there is none. No
 // rate is charged for a client that another check refuses.
-func (g *gate) admit(client netip.Addr) (given *pass, reason string) {
-	if !g.config.permits(client) {
+func (g *gate) admit(c *GateConfig, client netip.Addr) (given *pass, reason string) {
+	if !c.permits(client) {
 		return nil, rejectDenied
+	}
+	if c.Rate == 0 && !c.countsSources() {
+		return nil, ""
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now()
-	if !g.config.countsSources() {
+	if !c.countsSources() {
 		if g.mu.all != nil && !g.mu.all.AllowN(now, 1) {
 			return nil, rejectListenerRate
 		}
 		return nil, ""
 	}
 	s := g.source(sourceOf(client), now)
-	if most := g.config.MaxSessionsPerSource; most > 0 && s.sessions >= most {
+	g.limit(s, now)
+	if most := c.MaxSessionsPerSource; most > 0 && s.sessions >= most {
 		return nil, rejectSourceFull
 	}
 	if s.limiter != nil && s.limiter.TokensAt(now) < 1 {
@@ -148,7 +167,7 @@ func (g *gate) admit(client netip.Addr) (given *pass, reason string) {
 }
 
 // permits looks at the lists.
-func (c GateConfig) permits(client netip.Addr) bool {
+func (c *GateConfig) permits(client netip.Addr) bool {
 	client = client.Unmap().WithZone("")
 	return !within(client, c.Deny) && (len(c.Allow) == 0 || within(client, c.Allow))
 }
@@ -178,7 +197,10 @@ func (g *gate) source(address netip.Addr, now time.Time) *source {
 	if len(g.mu.sources) >= g.places {
 		return &g.mu.overflow
 	}
-	s := &source{address: address, limiter: g.perSource()}
+	s := &source{address: address}
+	if g.mu.sources == nil {
+		g.mu.sources = map[netip.Addr]*source{}
+	}
 	g.mu.sources[address] = s
 	g.mu.idle.add(s)
 	return s
@@ -246,12 +268,12 @@ func (l *sourceList) remove(s *source) {
 
 // refusal is what a MySQL client is told, in the words that servers have for it (mysqld_error.h:
 // ER_HOST_NOT_PRIVILEGED, ER_TOO_MANY_USER_CONNECTIONS, ER_CON_COUNT_ERROR).
-func (l *Listener) refusal(reason string, client netip.Addr) *mysqlwire.ServerError {
-	config := l.config.Gate
+func (t *terms) refusal(reason string, client netip.Addr) *mysqlwire.ServerError {
+	config := &t.Gate
 	switch reason {
 	case rejectDenied:
 		return &mysqlwire.ServerError{Code: 1130, State: "HY000",
-			Message: fmt.Sprintf("fairlead: host %v is not allowed to connect to listener %q", client, l.name)}
+			Message: fmt.Sprintf("fairlead: host %v is not allowed to connect to listener %q", client, t.Name)}
 	case rejectSourceFull:
 		return &mysqlwire.ServerError{Code: 1203, State: "42000",
 			Message: fmt.Sprintf("fairlead: host %v has max_sessions_per_source, %d, already", client, config.MaxSessionsPerSource)}
@@ -260,5 +282,5 @@ func (l *Listener) refusal(reason string, client netip.Addr) *mysqlwire.ServerEr
 			Message: fmt.Sprintf("fairlead: host %v connects more often than rate_per_source, %d a second", client, config.RatePerSource)}
 	}
 	return &mysqlwire.ServerError{Code: 1040, State: "08004",
-		Message: fmt.Sprintf("fairlead: listener %q gets more connections than its rate, %d a second", l.name, config.Rate)}
+		Message: fmt.Sprintf("fairlead: listener %q gets more connections than its rate, %d a second", t.Name, config.Rate)}
 }

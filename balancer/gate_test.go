@@ -10,9 +10,19 @@ import (
 	"time"
 )
 
+// gateRig is a gate with what it is to decide.
+type gateRig struct {
+	*gate
+	config GateConfig
+}
+
+func newGateRig(c GateConfig) gateRig { return gateRig{newGate(c), c} }
+
+func (r gateRig) admit(client netip.Addr) (*pass, string) { return r.gate.admit(&r.config, client) }
+
 // gateAt is a gate with a clock of its own.
-func gateAt(c GateConfig) (g *gate, pass func(time.Duration)) {
-	g = newGate(c)
+func gateAt(c GateConfig) (g gateRig, pass func(time.Duration)) {
+	g = newGateRig(c)
 	now := time.Unix(1_000_000, 0)
 	g.now = func() time.Time { return now }
 	return g, func(d time.Duration) { now = now.Add(d) }
@@ -44,7 +54,7 @@ func TestGateNetworks(t *testing.T) {
 			t.Errorf("without allow: %s: %q, want %q", client, reason, want)
 		}
 	}
-	if newGate(GateConfig{}) != nil {
+	if c := (GateConfig{}); c.restricts() {
 		t.Error("a gate that lets everybody in costs something")
 	}
 }
@@ -175,7 +185,7 @@ func TestGateMemory(t *testing.T) {
 // TestGateBooks: whatever comes and goes at once, no cap is passed, and at the end nobody is counted.
 func TestGateBooks(t *testing.T) {
 	const most = 3
-	g := newGate(GateConfig{MaxSessionsPerSource: most})
+	g := newGateRig(GateConfig{MaxSessionsPerSource: most})
 	g.places = 16
 	var all sync.WaitGroup
 	for worker := range 8 {
@@ -215,7 +225,7 @@ func TestGateBooks(t *testing.T) {
 func BenchmarkGate(b *testing.B) {
 	for _, sources := range []int{1, 10_000, mostSources, 1_000_000} {
 		b.Run(fmt.Sprint(sources), func(b *testing.B) {
-			g := newGate(GateConfig{Deny: networks("192.0.2.0/24"), MaxSessionsPerSource: 100, RatePerSource: 1_000_000})
+			g := newGateRig(GateConfig{Deny: networks("192.0.2.0/24"), MaxSessionsPerSource: 100, RatePerSource: 1_000_000})
 			b.ReportAllocs()
 			b.RunParallel(func(loop *testing.PB) {
 				for i := rand.IntN(sources); loop.Next(); i = (i + 7919) % sources {

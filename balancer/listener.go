@@ -3,6 +3,7 @@ package balancer
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,54 +12,74 @@ import (
 	"fairlead/metrics"
 )
 
-// Listener is one named door: it accepts clients on its addresses and makes a session of each.
+// Listener is one named way in: it accepts clients at its doors and makes a session of each. It lives on over reloads, as
+// long as the configuration has one of its name, and then until its last session has ended.
 type Listener struct {
 	name     string
 	balancer *Balancer
-	config   ListenerConfig
-	pool     *Pool
-	tiers    tiers    // the roles of backends that it leads to
-	routes   routes   // nil without any
-	logins   logins   // those of each user and database
-	gate     *gate    // nil lets everybody in
-	sniffer  *sniffer // nil: only one protocol is served
+	terms    atomic.Pointer[terms]
+	logins   logins // those of each user and database
+	gate     *gate
 	metrics  *metrics.Listener
 	sessions atomic.Int64
 
 	mu struct {
 		sync.Mutex
-		acceptors []splice.Acceptor
+		doors []*door
 	}
 }
 
-// listen opens all addresses, or none.
-func (l *Listener) listen() error {
-	for _, address := range l.config.Bind {
-		a, err := l.balancer.engine.Listen(splice.ListenOptions{
-			Address:   address,
-			Backlog:   l.config.Backlog,
-			Keepalive: l.config.Keepalive,
-			FreeBind:  true,
-			Trouble:   func(err error) { l.trouble(address, err) },
-		}, l.accept)
-		if err != nil {
-			l.close()
-			return &ListenError{Listener: l.name, Address: address, Err: err}
+func (b *Balancer) newListener(name string) *Listener {
+	return &Listener{name: name, balancer: b, gate: newGate(GateConfig{}), metrics: b.metrics.Listener(name)}
+}
+
+// Name is the listener's name in the configuration.
+func (l *Listener) Name() string { return l.name }
+
+// door is one listening socket. A reload may give it to another listener.
+type door struct {
+	configured netip.AddrPort // as the configuration has it
+	acceptor   splice.Acceptor
+	listener   atomic.Pointer[Listener]
+}
+
+// newDoor opens a listening socket that accepts nobody yet.
+func (b *Balancer) newDoor(c ListenerConfig, address netip.AddrPort, beside []splice.Acceptor) (*door, error) {
+	d := &door{configured: address}
+	a, err := b.engine.Listen(splice.ListenOptions{
+		Address:   address,
+		Backlog:   c.Backlog,
+		Keepalive: c.Keepalive,
+		FreeBind:  true,
+		Held:      true,
+		Beside:    beside,
+		Trouble:   func(err error) { d.listener.Load().trouble(address, err) },
+	}, d.accept)
+	if err != nil {
+		return nil, &ListenError{Listener: c.Name, Address: address, Err: err}
+	}
+	d.acceptor = a
+	return d, nil
+}
+
+// accept is the beginning of each session.
+func (d *door) accept(t splice.Task) {
+	l, terms := d.enter()
+	defer terms.settingUp.Add(-1)
+	l.accept(t, terms)
+}
+
+// enter finds the terms for a session that is to be set up, and counts it there.
+func (d *door) enter() (*Listener, *terms) {
+	for {
+		l := d.listener.Load()
+		t := l.terms.Load()
+		t.settingUp.Add(1)
+		if d.listener.Load() == l && l.terms.Load() == t {
+			return l, t
 		}
-		l.mu.Lock()
-		l.mu.acceptors = append(l.mu.acceptors, a)
-		l.mu.Unlock()
-		l.balancer.log.Info("listening", "listener", l.name, "address", a.Address(), "pool", l.pool.name)
+		t.settingUp.Add(-1) // a reload was faster, and may not have seen the count
 	}
-	return nil
-}
-
-// wanted says which roles the listener leads to, in words that follow a pool's name.
-func (l *Listener) wanted() string {
-	if len(l.config.Roles) == 0 || l.config.RolesFallback {
-		return ""
-	}
-	return fmt.Sprintf(" with role %s", joinRoles(l.config.Roles))
 }
 
 // ListenError is an address that can't be listened on.
@@ -84,25 +105,50 @@ func (l *Listener) trouble(address netip.AddrPort, err error) {
 	}
 }
 
-func (l *Listener) close() {
+// serveAt makes doors those of the listener, and lets clients in at those that are new.
+func (l *Listener) serveAt(doors []*door) {
+	config := &l.terms.Load().ListenerConfig
+	for _, d := range doors {
+		d.listener.Store(l)
+	}
 	l.mu.Lock()
-	acceptors := l.mu.acceptors
-	l.mu.acceptors = nil
+	was := l.mu.doors
+	l.mu.doors = doors
 	l.mu.Unlock()
-	for _, a := range acceptors {
-		a.Close()
+	for _, d := range doors {
+		d.acceptor.Tune(config.Backlog, config.Keepalive)
+		d.acceptor.Accept()
+		if !slices.Contains(was, d) {
+			l.balancer.log.Info("listening", "listener", l.name, "address", d.acceptor.Address(), "pool", config.Pool)
+		}
 	}
 }
 
-// accept is the beginning of each session.
-func (l *Listener) accept(t splice.Task) {
+// doors are the listener's present ones.
+func (l *Listener) doors() []*door {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.mu.doors)
+}
+
+func (l *Listener) close() {
+	for _, d := range l.doors() {
+		d.acceptor.Close()
+	}
+	l.mu.Lock()
+	l.mu.doors = nil
+	l.mu.Unlock()
+}
+
+func (l *Listener) accept(t splice.Task, terms *terms) {
 	present := l.sessions.Add(1)
 	l.balancer.sessions.Add(1)
 	s := &session{
 		id:       l.balancer.ids.Add(1),
 		listener: l,
-		pool:     l.pool,
-		config:   l.pool.config.Load(),
+		terms:    terms,
+		pool:     terms.own.pool,
+		config:   terms.own.settings,
 		task:     t,
 		client:   t.Client().Remote(),
 		started:  time.Now(),

@@ -27,8 +27,8 @@ func (s *session) logIn(server splice.Conn, greeting []byte, joint *splice.Joint
 		return s.turnForeignerAway(server)
 	}
 	var deadline time.Time
-	if s.listener.config.LoginTimeout > 0 {
-		deadline = time.Now().Add(s.listener.config.LoginTimeout)
+	if s.terms.LoginTimeout > 0 {
+		deadline = time.Now().Add(s.terms.LoginTimeout)
 	}
 	if err := client.Write(greeting, deadline); err != nil {
 		return s.loginFailed(err)

@@ -62,7 +62,7 @@ func more(counts map[word]int, of word, by int) map[word]int {
 // countLogin counts the session among those of its user and its database. A login over TLS can't be read, and
 // is not counted.
 func (s *session) countLogin(tls bool) error {
-	c := &s.listener.config
+	c := &s.terms.ListenerConfig
 	if tls || c.MaxSessionsPerUser == 0 && c.MaxSessionsPerDatabase == 0 {
 		return nil
 	}

@@ -17,7 +17,7 @@ import (
 // move is a login on its way from the pool that greeted to the one that a route names.
 type move struct {
 	packet   []byte   // the login as it came, header included: read again when it is needed, it takes less memory like that
-	pool     *Pool    // where it goes
+	to       target   // where it goes
 	lost     *Backend // of the same pool, which has greeted and was lost since; nil for a login that belongs elsewhere
 	began    time.Time
 	deadline time.Time // login_timeout's; zero without one
@@ -44,11 +44,10 @@ const repliesFrom = 2
 
 // routeBySource chooses the pool, as far as the client's address tells.
 func (s *session) routeBySource() {
-	decided, login := s.listener.routes.bySource(s.client.Addr())
+	decided, login := s.terms.routes.bySource(s.client.Addr())
 	s.routed = login
 	if decided >= 0 {
-		s.pool = s.listener.routes[decided].pool
-		s.config = s.pool.config.Load()
+		s.pool, s.config = s.terms.routes[decided].to.pool, s.terms.routes[decided].to.settings
 		s.task.WatchClient(s.config.Protocol == MySQL)
 	}
 }
@@ -60,15 +59,15 @@ func (s *session) divert(login mysqlwire.Login, packet []byte, early bool) {
 		s.notMoved("tls")
 		return
 	}
-	i := s.listener.routes.byLogin(s.client.Addr(), &login)
-	if i < 0 || s.listener.routes[i].pool == s.pool {
+	i := s.terms.routes.byLogin(s.client.Addr(), &login)
+	if i < 0 || s.terms.routes[i].to.pool == s.pool {
 		return
 	}
 	if early { // it has answered what nobody has asked yet
 		s.notMoved("early")
 		return
 	}
-	s.moving = &move{packet: packet, pool: s.listener.routes[i].pool}
+	s.moving = &move{packet: packet, to: s.terms.routes[i].to}
 }
 
 // moveLogin carries a login that was read, and that another pool has to answer, to its verdict. greeting is
@@ -84,7 +83,7 @@ func (s *session) moveLogin(server splice.Conn, greeting []byte, deadline time.T
 	m.began, m.deadline = time.Now(), deadline
 	m.from = placement{server: server, pool: s.pool, config: s.config, lease: s.lease,
 		connectionID: s.login.connectionID, connect: s.connect, greeting: s.greeting}
-	s.pool, s.config, s.lease = m.pool, m.pool.config.Load(), nil
+	s.pool, s.config, s.lease = m.to.pool, m.to.settings, nil
 	next, answer, err := s.lead()
 	if errors.Is(err, errDialect) && m.from.server != nil && m.lost == nil {
 		s.pool, s.config, s.lease = m.from.pool, m.from.config, m.from.lease

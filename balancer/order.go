@@ -124,7 +124,7 @@ func (p *Pool) recall(b *Backend) {
 // Orders are all that stand, those for backends that are no members now among them.
 func (b *Balancer) Orders() []Standing {
 	var all []Standing
-	for _, p := range b.pools {
+	for _, p := range b.now().pools {
 		p.mu.Lock()
 		for _, member := range p.mu.backends {
 			if member.mu.standing.Order != Enable {
@@ -160,7 +160,7 @@ func (b *Balancer) Restore(orders []Standing) (lost []Standing) {
 // EnableAbsent forgets the order for a backend that is no member, which word names, perhaps with its pool and a slash
 // before. It reports false when there is none.
 func (b *Balancer) EnableAbsent(word string) (Standing, bool) {
-	for _, p := range b.pools {
+	for _, p := range b.now().pools {
 		p.mu.Lock()
 		i := slices.IndexFunc(p.mu.absent, func(o Standing) bool {
 			return o.Backend == word || o.Backend == strings.TrimPrefix(word, p.name+"/")

@@ -29,7 +29,7 @@ func TestOrderOutlivesItsBackend(t *testing.T) {
 		t.Errorf("the backend is back and %v: %+v", back.State(), s)
 	}
 	r.remove(back)
-	all := &Balancer{pools: []*Pool{r.Pool}}
+	all := balancerOf(r.Pool)
 	if _, ok := all.EnableAbsent("tow"); ok {
 		t.Error("an order that nobody gave was taken back")
 	}
@@ -62,7 +62,7 @@ func TestRestore(t *testing.T) {
 	before.Order(old[0], Drain, "a person")
 	before.Order(old[1], Disable, "another")
 	before.remove(old[1])
-	orders := (&Balancer{pools: []*Pool{before.Pool}}).Orders()
+	orders := (balancerOf(before.Pool)).Orders()
 	text, err := json.Marshal(append(orders, Standing{Pool: "gone", Backend: "x", Order: Drain}))
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +72,7 @@ func TestRestore(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := after.join(nil, "one", "three")
-	if lost := (&Balancer{pools: []*Pool{after.Pool}}).Restore(kept); len(lost) != 1 || lost[0].Pool != "gone" {
+	if lost := (balancerOf(after.Pool)).Restore(kept); len(lost) != 1 || lost[0].Pool != "gone" {
 		t.Errorf("lost: %+v", lost)
 	}
 	if b[0].State() != Draining || b[1].State() != Unknown {

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"reflect"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,9 +82,15 @@ func newPool(config PoolConfig, log *slog.Logger, m *metrics.Metrics, watcher Wa
 	return p
 }
 
+// configure puts settings in force, unless they are the present ones.
 func (p *Pool) configure(c PoolConfig) {
-	p.config.Store(&settings{PoolConfig: c, keepalive: keepalive(c.Keepalive)})
+	if now := p.config.Load(); now == nil || !reflect.DeepEqual(now.PoolConfig, c) {
+		p.config.Store(&settings{PoolConfig: c, keepalive: keepalive(c.Keepalive)})
+	}
 }
+
+// target is the pool as it is configured now.
+func (p *Pool) target() target { return target{p, p.config.Load()} }
 
 // Name is the pool's name in the configuration.
 func (p *Pool) Name() string { return p.name }
@@ -387,15 +393,53 @@ func (p *Pool) seat(b *Backend, c BackendConfig) {
 	p.serveQueue()
 }
 
-// setRoles notes what discovery has said of the members, by the addresses that they are configured with.
-func (p *Pool) setRoles(roles map[string]Role) {
+// forgetRoles forgets the roles that nobody tells any more.
+func (p *Pool) forgetRoles() {
+	config := p.config.Load()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, b := range p.mu.backends {
-		if role, ok := roles[strings.ToLower(b.mu.config.Address)]; ok {
-			p.setRole(b, role, RoleFromDiscovery)
+	for i, b := range p.mu.backends {
+		if b.mu.roleFrom == RoleFromDiscovery && !config.Discovered || b.mu.roleFrom == RoleFromProbe && !config.LearnsRoles ||
+			b.mu.roleFrom == "" && b.mu.role != "" {
+			b.mu.role, b.mu.roleFrom = "", ""
+			p.alter(i).role = newRoleSet("")
 		}
 	}
+	p.serveQueue()
+}
+
+// succeed lets a new member begin with what is known of one that is about to leave: what a person has ordered for its name
+// or its address, and, where an address is the same, how it is.
+func (p *Pool) succeed(b *Backend, leaving []*entry) {
+	for _, e := range leaving {
+		for _, old := range e.backends() {
+			sameServer := slices.ContainsFunc(old.Addresses(), func(a netip.AddrPort) bool { return slices.Contains(b.Addresses(), a) })
+			if old.Name == b.Name || sameServer {
+				p.inherit(b, old, sameServer)
+				return
+			}
+		}
+	}
+}
+
+func (p *Pool) inherit(b, old *Backend, sameServer bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if b.mu.seat < 0 || old.mu.seat < 0 {
+		return
+	}
+	if old.mu.standing.Order != Enable && b.mu.standing.Order == Enable {
+		p.obey(b, old.mu.standing)
+		old.mu.bequeathed = true
+	}
+	c := b.mu.condition
+	if sameServer {
+		c.verdict, c.suspect = old.mu.condition.verdict, old.mu.condition.suspect
+		b.mu.unproven = b.mu.unproven && old.mu.unproven
+		b.mu.trouble, b.mu.suspectAt, b.mu.succeeded, b.mu.probe = old.mu.trouble, old.mu.suspectAt, old.mu.succeeded, old.mu.probe
+	}
+	p.change(b, c, old.mu.reason)
+	p.reseat(b)
 }
 
 // remove ends a backend's membership; its sessions go on, and its metrics end with the last of them.
@@ -415,7 +459,7 @@ func (p *Pool) remove(b *Backend) {
 	}
 	p.mu.start = 0
 	b.mu.seat = -1
-	if b.mu.standing.Order != Enable {
+	if b.mu.standing.Order != Enable && !b.mu.bequeathed {
 		p.keepAbsent(b.mu.standing)
 	}
 	if b.mu.sessions > 0 {

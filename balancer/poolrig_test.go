@@ -101,8 +101,15 @@ func newRig(t *testing.T, change func(*PoolConfig)) *poolRig {
 	r.Pool = newPool(config, slog.New(r.log), r.metrics, r.watched)
 	r.Pool.roster = &roster{pool: r.Pool}
 	r.Pool.changed = func(c Change) { r.changes = append(r.changes, c) }
-	r.metrics.Observe((&Balancer{pools: []*Pool{r.Pool}}).samples)
+	r.metrics.Observe(balancerOf(r.Pool).samples)
 	return r
+}
+
+// balancerOf is a balancer that has these pools, and does nothing.
+func balancerOf(pools ...*Pool) *Balancer {
+	b := &Balancer{}
+	b.served.Store(&served{pools: pools})
+	return b
 }
 
 // join adds backends with these names, at addresses of their own; change may alter each one's configuration.
@@ -114,7 +121,7 @@ func (r *poolRig) join(change func(*BackendConfig), names ...string) []*Backend 
 		if change != nil {
 			change(&c)
 		}
-		if _, err := r.Pool.roster.join(c, false); err != nil {
+		if _, err := r.Pool.roster.admit(c, false); err != nil {
 			r.t.Fatal(err)
 		}
 		all = append(all, r.Backend(name))

@@ -54,25 +54,25 @@ type arrival struct {
 // arrive is the beginning of a session: it finds out who the client is, asks the gate, and finds out what it wants. False
 // means that the session is over, which it has then concluded.
 func (s *session) arrive(present int64) bool {
-	config := &s.listener.config
+	config := s.terms
 	if config.MaxSessions > 0 && !s.underCap(present) {
 		return false
 	}
-	if s.listener.sniffer != nil {
+	if s.terms.sniffer != nil {
 		s.arrival = &arrival{undecided: true}
 	}
 	if len(config.Proxy.Accept) > 0 && !s.announced() {
 		return false
 	}
-	if s.listener.gate != nil && !s.admitted() {
+	if config.gated && !s.admitted() {
 		return false
 	}
-	return s.listener.sniffer == nil || s.sniffed()
+	return s.terms.sniffer == nil || s.sniffed()
 }
 
 // announced reads the PROXY header where there must be one.
 func (s *session) announced() bool {
-	config := &s.listener.config.Proxy
+	config := &s.terms.Proxy
 	if !within(s.client.Addr(), config.Accept) {
 		if config.FromOthers == RefuseOthers {
 			s.farewell(s.notAllowed("listener "+strconv.Quote(s.listener.name)+" is for proxies only"), 0)

@@ -302,8 +302,7 @@ func readHeader(c io.Reader) (proxywire.Header, error) {
 // TestPlainListenersPayNothing: a listener without gate, PROXY headers and sniffing does nothing on arrival, and asks its
 // task for nothing.
 func TestPlainListenersPayNothing(t *testing.T) {
-	l := &Listener{}
-	s := &session{listener: l}
+	s := &session{listener: &Listener{}, terms: &terms{}}
 	if n := testing.AllocsPerRun(100, func() {
 		if !s.arrive(1) || s.early() != 0 {
 			t.Error("turned away")

@@ -85,7 +85,7 @@ func (s *session) farewell(e *mysqlwire.ServerError, sequence byte) {
 // underCap asks whether the listener had a place left when the session came: of two that come at once for the last one,
 // one gets it.
 func (s *session) underCap(present int64) bool {
-	most := s.listener.config.MaxSessions
+	most := s.terms.MaxSessions
 	if present <= int64(most) {
 		return true
 	}
@@ -97,12 +97,12 @@ func (s *session) underCap(present int64) bool {
 
 // admitted asks the listener's gate.
 func (s *session) admitted() bool {
-	given, reason := s.listener.gate.admit(s.client.Addr())
+	given, reason := s.listener.gate.admit(&s.terms.Gate, s.client.Addr())
 	if reason == "" {
 		s.pass = given
 		return true
 	}
-	s.farewell(s.listener.refusal(reason, s.client.Addr()), 0)
+	s.farewell(s.terms.refusal(reason, s.client.Addr()), 0)
 	s.turnAway(reason)
 	return false
 }

@@ -50,7 +50,7 @@ func (s *session) rescue(p *passed) bool {
 		return false
 	}
 	b.metrics.Redispatch("login_lost")
-	s.moving = &move{packet: p.packet, pool: s.pool, lost: b}
+	s.moving = &move{packet: p.packet, to: target{s.pool, s.config}, lost: b}
 	return true
 }
 
@@ -66,8 +66,8 @@ func (m *move) spare(err error) error {
 
 // tiers are the roles of those backends that may serve the session.
 func (s *session) tiers() tiers {
-	if s.pool == s.listener.pool {
-		return s.listener.tiers
+	if s.pool == s.terms.own.pool {
+		return s.terms.tiers
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -42,6 +43,7 @@ type resolver struct {
 	known   []netip.AddrPort
 	failing bool
 	last    NameStatus
+	hurry   chan struct{} // of one element: look it up now
 
 	unproven bool // members take no sessions before a probe has succeeded
 }
@@ -54,6 +56,17 @@ func (r *resolver) configure(c BackendConfig) {
 	for _, b := range r.members {
 		r.pool.reconfigure(b, c)
 	}
+}
+
+// lookUp finds the addresses of a name, within a bounded time. There is at least one, or an error.
+func lookUp(ctx context.Context, lookup lookup, host string) ([]netip.Addr, error) {
+	bounded, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	found, err := lookup(bounded, host)
+	if err == nil && len(found) == 0 {
+		err = errors.New("no addresses")
+	}
+	return found, err
 }
 
 // run looks the name up until ctx is done. first hears of the end of the first look-up, however it went.
@@ -73,19 +86,23 @@ func (r *resolver) run(ctx context.Context, first chan<- struct{}) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-r.hurry:
 		case <-time.After(wait):
 		}
 	}
 }
 
+// lookNow has the name looked up at once: it may have to be looked up more often from now on.
+func (r *resolver) lookNow() {
+	select {
+	case r.hurry <- struct{}{}:
+	default:
+	}
+}
+
 // look looks the name up once. A failure or an empty answer leaves the last good addresses in force.
 func (r *resolver) look(ctx context.Context) bool {
-	bounded, cancel := context.WithTimeout(ctx, lookupTimeout)
-	defer cancel()
-	found, err := r.lookup(bounded, r.host)
-	if err == nil && len(found) == 0 {
-		err = errors.New("no addresses")
-	}
+	found, err := lookUp(ctx, r.lookup, r.host)
 	if most := r.pool.Config().minimum(); err == nil && r.members != nil && len(found) < most && len(r.known) > len(found) {
 		err = fmt.Errorf("%w: %d of at least %d", ErrTooFew, len(found), most)
 	}
@@ -101,12 +118,7 @@ func (r *resolver) look(ctx context.Context) bool {
 		r.pool.log.Info("name resolves again", "host", r.host)
 		r.failing = false
 	}
-	var addresses []netip.AddrPort
-	for _, a := range found {
-		addresses = append(addresses, netip.AddrPortFrom(a.Unmap(), r.port))
-	}
-	slices.SortFunc(addresses, netip.AddrPort.Compare) // servers shuffle their answers
-	addresses = slices.Compact(addresses)
+	addresses := r.addresses(found)
 	changed := !slices.Equal(addresses, r.known)
 	if changed && len(r.known) > 0 {
 		r.pool.log.Info("name has other addresses", "host", r.host, "addresses", addresses)
@@ -143,6 +155,23 @@ func (r *resolver) status() NameStatus {
 	s := r.last
 	s.Host = r.host
 	return s
+}
+
+// addresses are those of an answer, with the port, in an order of their own: servers shuffle their answers.
+func (r *resolver) addresses(found []netip.Addr) []netip.AddrPort {
+	var addresses []netip.AddrPort
+	for _, a := range found {
+		addresses = append(addresses, netip.AddrPortFrom(a.Unmap(), r.port))
+	}
+	slices.SortFunc(addresses, netip.AddrPort.Compare)
+	return slices.Compact(addresses)
+}
+
+// backends are the members that it has made.
+func (r *resolver) backends() []*Backend {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Values(r.members))
 }
 
 // expand makes the pool's members those addresses: first the new ones, so that there is always somebody to serve. An

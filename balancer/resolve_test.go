@@ -68,7 +68,7 @@ func naming(t *testing.T, expand bool, test func(t *testing.T, r *poolRig, d *di
 		d.say(nil, "10.0.0.2", "10.0.0.1")
 		ctx, end := context.WithCancel(t.Context())
 		r.Pool.roster.lookup = d.lookup
-		e, err := r.Pool.roster.join(BackendConfig{Address: "fe:9030", Weight: 1, Expand: expand}, false)
+		e, err := r.Pool.roster.admit(BackendConfig{Address: "fe:9030", Weight: 1, Expand: expand}, false)
 		if err != nil || e.resolver == nil {
 			t.Fatal(e, err)
 		}
@@ -239,7 +239,7 @@ func TestExpandLeavesOthersAlone(t *testing.T) {
 func TestNoLookupForAddresses(t *testing.T) {
 	r := newRig(t, nil)
 	for _, address := range []string{"127.0.0.1:9030", "[::1]:9030", "[::ffff:10.0.0.1]:9030"} {
-		e, err := r.Pool.roster.join(BackendConfig{Address: address, Weight: 1}, false)
+		e, err := r.Pool.roster.admit(BackendConfig{Address: address, Weight: 1}, false)
 		if err != nil || e.resolver != nil {
 			t.Errorf("%s: %v, %v", address, e, err)
 		}
@@ -248,7 +248,7 @@ func TestNoLookupForAddresses(t *testing.T) {
 		t.Errorf("an IPv4 address in IPv6's clothes: %s", got)
 	}
 	for _, bad := range []string{"", "fe", "fe:port", "fe:70000"} {
-		if _, err := r.Pool.roster.join(BackendConfig{Address: bad}, false); err == nil {
+		if _, err := r.Pool.roster.admit(BackendConfig{Address: bad}, false); err == nil {
 			t.Errorf("%q is taken for an address", bad)
 		}
 	}

@@ -126,10 +126,10 @@ func TestRolesFromProbes(t *testing.T) {
 
 func TestDiscoveryChangesMembers(t *testing.T) {
 	r := newRig(t, func(c *PoolConfig) {
-		c.Minimum = 2
+		c.Minimum, c.Discovered = 2, true
 		c.Backends = []BackendConfig{{Address: "10.0.0.1:9030", Name: "seed", Weight: 7}, {Address: "10.0.0.9:9030", Weight: 1}}
 	})
-	balancer := &Balancer{pools: []*Pool{r.Pool}}
+	balancer := balancerOf(r.Pool)
 	if err := r.roster.set(r.Config().Backends, false); err != nil {
 		t.Fatal(err)
 	}

@@ -2,21 +2,14 @@ package balancer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 )
-
-// Found is a backend that discovery has found. Its role is the cluster's word.
-type Found struct {
-	// Address is host:port; the host is an IP address or a name.
-	Address string
-	Role    Role
-}
 
 // roster keeps a pool's members in step with what is wanted: what the configuration lists, until discovery has
 // found what there is. Where discovery finds a configured backend it keeps its weight, its cap and its name.
@@ -27,7 +20,9 @@ type roster struct {
 	mu struct {
 		sync.Mutex
 		entries []*entry
-		ctx     context.Context // of the resolvers, once started
+		ctx     context.Context         // of the resolvers, once started
+		found   []Found                 // by discovery; nil until it has found something
+		looked  map[string][]netip.Addr // names that a reload has looked up already, with their addresses
 	}
 	running sync.WaitGroup
 }
@@ -52,20 +47,50 @@ func (c BackendConfig) key() string {
 func (r *roster) set(wanted []BackendConfig, unproven bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	gone, err := r.join(wanted, unproven)
+	r.leave(gone)
+	return err
+}
+
+// reload is the first half of set for a pool's new configuration, which is in force already. The other half is leave.
+// looked has addresses of names that are new.
+func (r *roster) reload(looked map[string][]netip.Addr) (gone []*entry, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	config := r.pool.Config()
+	if !config.Discovered {
+		r.mu.found = nil
+	}
+	r.mu.looked = looked
+	defer func() { r.mu.looked = nil }()
+	gone, err = r.join(config.wanted(r.mu.found), false)
+	for _, e := range r.mu.entries {
+		e.configure(r.pool) // what they have from the pool may have changed
+		if e.resolver != nil {
+			e.resolver.lookNow()
+		}
+	}
+	r.pool.forgetRoles()
+	r.pool.setRoles(rolesOf(r.mu.found))
+	return gone, err
+}
+
+// join brings the pool's members up to what is wanted, other than that those leave that are not any more: they are
+// returned.
+func (r *roster) join(wanted []BackendConfig, unproven bool) (gone []*entry, err error) {
 	old := map[string]*entry{}
 	for _, e := range r.mu.entries {
 		old[e.config.key()] = e
 	}
-	var next []*entry
+	var next, fresh []*entry
 	for _, c := range wanted {
 		e := old[c.key()]
 		delete(old, c.key())
 		if e == nil {
-			made, err := r.join(c, unproven)
-			if err != nil {
-				return err
+			if e, err = r.admit(c, unproven); err != nil {
+				return nil, err
 			}
-			e = made
+			fresh = append(fresh, e)
 		} else if e.config != c {
 			e.config = c
 			e.configure(r.pool)
@@ -74,13 +99,25 @@ func (r *roster) set(wanted []BackendConfig, unproven bool) error {
 	}
 	r.mu.entries = next
 	for _, e := range old {
-		e.leave(r.pool)
+		gone = append(gone, e)
 	}
-	return nil
+	for _, e := range fresh {
+		for _, b := range e.backends() {
+			r.pool.succeed(b, gone)
+		}
+	}
+	return gone, nil
 }
 
-// join makes a wanted backend a member, or sets out to look up who the members are.
-func (r *roster) join(c BackendConfig, unproven bool) (*entry, error) {
+// leave is the end of those that join has returned.
+func (r *roster) leave(gone []*entry) {
+	for _, e := range gone {
+		e.leave(r.pool)
+	}
+}
+
+// admit makes a wanted backend a member, or sets out to look up who the members are.
+func (r *roster) admit(c BackendConfig, unproven bool) (*entry, error) {
 	host, digits, err := net.SplitHostPort(c.Address)
 	if err != nil {
 		return nil, fmt.Errorf("balancer: backend %q: %w", c.Address, err)
@@ -98,13 +135,17 @@ func (r *roster) join(c BackendConfig, unproven bool) (*entry, error) {
 		e.backend = r.pool.add(c, name, host, []netip.AddrPort{netip.AddrPortFrom(address.Unmap(), uint16(port))}, unproven)
 		return e, nil
 	}
-	e.resolver = &resolver{pool: r.pool, config: c, host: host, port: uint16(port), lookup: r.lookup, unproven: unproven}
+	e.resolver = &resolver{pool: r.pool, config: c, host: host, port: uint16(port), lookup: r.lookup, unproven: unproven,
+		hurry: make(chan struct{}, 1)}
+	known := e.resolver.addresses(r.mu.looked[host])
 	if c.Expand {
 		e.resolver.members = map[netip.AddrPort]*Backend{}
+		e.resolver.expand(known)
 	} else {
-		e.backend = r.pool.add(c, name, host, nil, unproven)
+		e.backend = r.pool.add(c, name, host, slices.Clone(known), unproven)
 		e.resolver.backend = e.backend
 	}
+	e.resolver.known = known
 	if r.mu.ctx != nil {
 		r.run(e, nil)
 	}
@@ -168,55 +209,21 @@ func (e *entry) configure(p *Pool) {
 	}
 }
 
+// backends are the members of an entry.
+func (e *entry) backends() []*Backend {
+	if e.backend != nil {
+		return []*Backend{e.backend}
+	}
+	return e.resolver.backends()
+}
+
 // leave takes the members of an entry out of the pool; their sessions go on.
 func (e *entry) leave(p *Pool) {
 	if e.stop != nil {
 		e.stop()
 		<-e.stopped
 	}
-	if e.backend != nil {
-		p.remove(e.backend)
+	for _, b := range e.backends() {
+		p.remove(b)
 	}
-	if e.resolver != nil {
-		for _, b := range e.resolver.members {
-			p.remove(b)
-		}
-	}
-}
-
-// ErrTooFew is a list of members that is shorter than the pool's minimum, and not believed.
-var ErrTooFew = errors.New("balancer: discovery has found too few backends")
-
-// minimum is the fewest members that discovery may leave.
-func (c PoolConfig) minimum() int { return max(1, c.Minimum) }
-
-// Discovered makes the members of a pool those that discovery has found. Those that are new take sessions once a probe
-// has succeeded; those that have gone keep the sessions that they have. An error changes nothing.
-func (b *Balancer) Discovered(pool string, found []Found) error {
-	p := b.Pool(pool)
-	if p == nil {
-		return fmt.Errorf("balancer: no pool %q", pool)
-	}
-	config := p.Config()
-	if len(found) < config.minimum() {
-		return fmt.Errorf("%w: %d of at least %d in pool %q", ErrTooFew, len(found), config.minimum(), pool)
-	}
-	configured := map[string]BackendConfig{}
-	for _, c := range config.Backends {
-		configured[strings.ToLower(c.Address)] = c
-	}
-	wanted := make([]BackendConfig, len(found))
-	roles := map[string]Role{}
-	for i, f := range found {
-		c, ok := configured[strings.ToLower(f.Address)]
-		if !ok {
-			c = BackendConfig{Address: f.Address, Weight: 1}
-		}
-		wanted[i], roles[strings.ToLower(f.Address)] = c, f.Role
-	}
-	if err := p.roster.set(wanted, true); err != nil {
-		return err
-	}
-	p.setRoles(roles)
-	return nil
 }

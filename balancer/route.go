@@ -36,15 +36,15 @@ type route struct {
 	user, database, program patterns
 	source                  []netip.Prefix
 	login                   bool // it asks for something of the login
-	pool                    *Pool
+	to                      target
 }
 
 // newRoutes makes routes of valid configurations. Without any they are nil.
-func newRoutes(configs []RouteConfig, pools map[string]*Pool) routes {
+func newRoutes(configs []RouteConfig, targets map[string]target) routes {
 	var made routes
 	for _, c := range configs {
 		made = append(made, route{user: newPatterns(c.User), database: newPatterns(c.Database), program: newPatterns(c.Program),
-			source: c.Source, login: c.needsLogin(), pool: pools[c.Pool]})
+			source: c.Source, login: c.needsLogin(), to: targets[c.Pool]})
 	}
 	return made
 }

@@ -18,6 +18,7 @@ import (
 type session struct {
 	id       uint64
 	listener *Listener
+	terms    *terms // the listener's, as they were when the session began; nil once it is joined
 	pool     *Pool
 	config   *settings // the pool's, as they were when the session began
 	task     splice.Task
@@ -85,7 +86,7 @@ func (s *session) run(present int64) {
 	if !s.arrive(present) {
 		return
 	}
-	if s.listener.routes != nil && s.pool == s.listener.pool {
+	if s.terms.routes != nil && s.pool == s.terms.own.pool {
 		s.routeBySource()
 	}
 	if s.config.Protocol == MySQL && s.early() > 0 { // it spoke together with its PROXY header, and not in its turn
@@ -110,7 +111,7 @@ func (s *session) run(present int64) {
 	if s.config.Protocol == MySQL && !s.logIn(server, greeting, &joint) {
 		return
 	}
-	s.arrival = nil
+	s.arrival, s.terms = nil, nil
 	s.listener.balancer.sessionBegun(s)
 	if !s.lease.lastResort && s.lease.Backend.bad.Load() { // it went down while the pool left this session to itself
 		s.config.tend(s.task, true)

@@ -53,7 +53,7 @@ func TestWaitingForAPlace(t *testing.T) {
 			r.join(nil, "one")
 			held := r.take("one", Request{})
 			task := &parking{parks: []func() error{late, late, func() error { return test.end(r, held) }}}
-			s := &session{pool: r.Pool, config: r.Pool.config.Load(), task: task, listener: &Listener{pool: r.Pool}}
+			s := &session{pool: r.Pool, config: r.Pool.config.Load(), task: task, listener: &Listener{}, terms: &terms{own: target{pool: r.Pool}}}
 			err := s.acquire(nil, time.Now().Add(hang))
 			if !errors.Is(err, test.want) || (s.lease != nil) != test.led {
 				t.Errorf("%v, lease %v; want %v, a lease: %v", err, s.lease, test.want, test.led)

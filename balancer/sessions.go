@@ -38,7 +38,7 @@ const leasesAtOnce = 256
 // no snapshot: those that come or go meanwhile may be in it or not.
 func (b *Balancer) LiveSessions() []LiveSession {
 	var all []LiveSession
-	for _, p := range b.pools {
+	for _, p := range b.now().allPools() {
 		for _, backend := range p.holding() {
 			for _, s := range p.holders(backend) {
 				all = append(all, s.live(backend, time.Now()))

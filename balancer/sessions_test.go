@@ -15,7 +15,7 @@ func liveBalancer() (*Balancer, *Pool, *Backend) {
 		metrics.New(metrics.BuildInfo{}), nobodyWatches{})
 	b := p.add(BackendConfig{Address: "127.0.0.1:1", Weight: 1}, "one", "127.0.0.1",
 		[]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}, false)
-	return &Balancer{pools: []*Pool{p}}, p, b
+	return balancerOf(p), p, b
 }
 
 // hold takes a place for a session with that number.

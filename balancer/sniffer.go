@@ -52,30 +52,30 @@ const sniffWork = 4 << 20
 type sniffer struct {
 	wait, timeout time.Duration
 	routes        []sniffRoute
-	silent        *Pool // where those are led that say nothing
+	silent        target // where those are led that say nothing
 }
 
 type sniffRoute struct {
 	protocol  string
 	sni, host patterns
 	alpn      []string
-	pool      *Pool
+	to        target
 }
 
 // newSniffer makes a listener's sniffer of a valid configuration; nil when nothing is to be sniffed.
-func newSniffer(c SniffConfig, byDefault *Pool, pools map[string]*Pool) *sniffer {
+func newSniffer(c SniffConfig, byDefault target, targets map[string]target) *sniffer {
 	if len(c.Routes) == 0 {
 		return nil
 	}
 	made := &sniffer{wait: c.Wait, timeout: c.Timeout}
 	for _, r := range c.Routes {
 		made.routes = append(made.routes, sniffRoute{protocol: r.Protocol, sni: newPatterns(lower(r.SNI)), host: newPatterns(lower(r.Host)),
-			alpn: r.ALPN, pool: pools[r.Pool]})
-		if r.Protocol == SniffMySQL && made.silent == nil {
-			made.silent = pools[r.Pool]
+			alpn: r.ALPN, to: targets[r.Pool]})
+		if r.Protocol == SniffMySQL && made.silent == (target{}) {
+			made.silent = targets[r.Pool]
 		}
 	}
-	if made.silent == nil {
+	if made.silent == (target{}) {
 		made.silent = byDefault
 	}
 	return made
@@ -126,7 +126,7 @@ func and(v sniff.Verdict, ok bool) sniff.Verdict {
 
 // sniffed finds out what the client speaks, and leads it to that protocol's pool. Nothing is lost of what is read for that.
 func (s *session) sniffed() bool {
-	f, fixed := s.listener.sniffer, packetBuffers.Get().(*[packetBuffer]byte)
+	f, fixed := s.terms.sniffer, packetBuffers.Get().(*[packetBuffer]byte)
 	defer packetBuffers.Put(fixed)
 	buffer, client := fixed[:], s.task.Client()
 	got := copy(buffer, s.arrival.read)
@@ -180,7 +180,7 @@ func (s *session) heard(server splice.Conn) bool {
 	}
 	s.lease.Release()
 	s.lease, s.connect, s.greeting, s.login = nil, 0, 0, identity{}
-	s.pool, s.config = s.listener.pool, s.listener.pool.config.Load()
+	s.pool, s.config = s.terms.own.pool, s.terms.own.settings
 	s.arrival.undecided, s.arrival.silent = true, false
 	return s.sniffed()
 }
@@ -188,11 +188,11 @@ func (s *session) heard(server splice.Conn) bool {
 // spoken leads a client that has said first to the pool of its protocol. What no route is for goes where a listener without
 // routes would lead it, if that pool takes any bytes.
 func (s *session) spoken(route *sniffRoute, v sniff.Verdict, first []byte) bool {
-	pool, kind := s.listener.pool, sniff.Foreign(first)
+	to, kind := s.terms.own, sniff.Foreign(first)
 	if v == sniff.Yes {
-		pool, kind = route.pool, route.protocol
+		to, kind = route.to, route.protocol
 	}
-	s.leadTo(pool, kind)
+	s.leadTo(to, kind)
 	if s.config.Protocol == MySQL {
 		s.turnSpeakerAway(kind)
 		return false
@@ -202,8 +202,8 @@ func (s *session) spoken(route *sniffRoute, v sniff.Verdict, first []byte) bool 
 }
 
 // leadTo makes a pool the session's.
-func (s *session) leadTo(p *Pool, kind string) {
-	s.pool, s.config = p, p.config.Load()
+func (s *session) leadTo(to target, kind string) {
+	s.pool, s.config = to.pool, to.settings
 	s.arrival.undecided, s.arrival.kind = false, kind
 	s.task.WatchClient(s.config.Protocol == MySQL)
 }

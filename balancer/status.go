@@ -26,6 +26,7 @@ type ListenerStatus struct {
 	Addresses []netip.AddrPort `json:"addresses"`
 	Pool      string           `json:"pool"`
 	Sessions  int              `json:"sessions"`
+	Removed   bool             `json:"removed,omitempty"` // by a reload, with sessions left
 }
 
 // PoolStatus is one pool's.
@@ -39,7 +40,8 @@ type PoolStatus struct {
 	Names    []NameStatus    `json:"names,omitempty"`
 	Backends []BackendStatus `json:"backends"`
 	// Absent are the orders for backends that are no members now; they hold once these are members again.
-	Absent []Standing `json:"absent,omitempty"`
+	Absent  []Standing `json:"absent,omitempty"`
+	Removed bool       `json:"removed,omitempty"` // by a reload, with sessions left
 }
 
 // BackendStatus is one backend's. Durations are in nanoseconds.
@@ -102,30 +104,44 @@ func (b *Balancer) Status() Status {
 	} else {
 		s.Ready = true
 	}
-	for _, l := range b.listeners {
-		s.Listeners = append(s.Listeners, ListenerStatus{Name: l.name, Addresses: l.Addresses(), Pool: l.pool.name,
-			Sessions: int(l.sessions.Load())})
+	now := b.now()
+	for _, l := range now.listeners {
+		s.Listeners = append(s.Listeners, l.status())
 	}
-	for _, p := range b.pools {
+	for _, l := range now.pastListeners {
+		past := l.status()
+		past.Removed = true
+		s.Listeners = append(s.Listeners, past)
+	}
+	for _, p := range now.pools {
 		s.Pools = append(s.Pools, p.status(b.past.Recorder))
+	}
+	for _, p := range now.pastPools {
+		past := p.status(b.past.Recorder)
+		past.Removed = true
+		s.Pools = append(s.Pools, past)
 	}
 	return s
 }
 
+func (l *Listener) status() ListenerStatus {
+	return ListenerStatus{Name: l.name, Addresses: l.Addresses(), Pool: l.terms.Load().Pool, Sessions: int(l.sessions.Load())}
+}
+
 // Addresses are those on which the listener listens now, with the ports that the kernel chose.
 func (l *Listener) Addresses() []netip.AddrPort {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	addresses := make([]netip.AddrPort, len(l.mu.acceptors))
-	for i, a := range l.mu.acceptors {
-		addresses[i] = a.Address()
+	addresses, wanted := []netip.AddrPort{}, l.terms.Load().Bind
+	for _, d := range l.doors() {
+		if slices.Contains(wanted, d.configured) {
+			addresses = append(addresses, d.acceptor.Address())
+		}
 	}
 	return addresses
 }
 
 // Listener finds a listener by name; nil when there is none.
 func (b *Balancer) Listener(name string) *Listener {
-	for _, l := range b.listeners {
+	for _, l := range b.now().listeners {
 		if l.name == name {
 			return l
 		}
@@ -205,7 +221,7 @@ func (b *Backend) Sessions() int {
 }
 
 // Pools are all pools, in the order of the configuration.
-func (b *Balancer) Pools() []*Pool { return append([]*Pool(nil), b.pools...) }
+func (b *Balancer) Pools() []*Pool { return slices.Clone(b.now().pools) }
 
 // Config is how the backend is configured now.
 func (b *Backend) Config() BackendConfig {
@@ -262,7 +278,7 @@ func (p *Pool) close() {
 // samples are the gauges, read at each scrape from where the truth is.
 func (b *Balancer) samples() metrics.Samples {
 	var s metrics.Samples
-	for _, p := range b.pools {
+	for _, p := range b.now().allPools() {
 		p.mu.Lock()
 		s.Pools = append(s.Pools, metrics.PoolSample{Pool: p.name, Queued: len(p.mu.queue)})
 		for _, backend := range p.mu.backends {

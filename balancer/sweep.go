@@ -19,7 +19,7 @@ func (b *Balancer) sweep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-every.C:
-			for _, p := range b.pools {
+			for _, p := range b.now().allPools() {
 				p.sweep(time.Now())
 			}
 		}

@@ -45,6 +45,7 @@ func (b *Balancer) tidy(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-every.C:
+			b.clear()
 			if t.tick(b.ids.Load()) {
 				debug.FreeOSMemory()
 			}

@@ -23,7 +23,7 @@ type acceptor struct {
 
 	mu struct {
 		sync.Mutex
-		closed bool
+		accepts, closed bool
 	}
 }
 
@@ -41,19 +41,49 @@ func (e *loops) Listen(o ListenOptions, setup Setup) (Acceptor, error) {
 	if o.File != nil {
 		listen = inherit
 	}
-	fd, err := listen(o)
+	fd, err := besideOthers(o, func() (int32, error) { return listen(o) })
 	if err != nil {
 		return nil, fmt.Errorf("splice: listen on %s: %w", o.Address, err)
 	}
 	a := &acceptor{engine: e, fd: fd, address: localAddress(fd), setup: setup, trouble: newTrouble(o)}
-	for _, l := range e.loops {
+	if !o.Held {
+		a.Accept()
+	}
+	return a, nil
+}
+
+func (a *acceptor) Accept() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.mu.accepts || a.mu.closed {
+		return
+	}
+	a.mu.accepts = true
+	for _, l := range a.engine.loops {
 		l.post(func() {
 			d := &door{acceptor: a}
 			l.acceptors = append(l.acceptors, d)
 			l.openDoor(d)
 		})
 	}
-	return a, nil
+}
+
+func (a *acceptor) Tune(backlog int, keepalive time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.mu.closed {
+		return
+	}
+	watchOver(a.fd, Keepalive{Idle: keepalive})
+	_ = startListening(a.fd, backlogOr(backlog)) // listen(2) once more changes the queue's length
+}
+
+// backlogOr is a backlog, or what 0 means.
+func backlogOr(backlog int) int {
+	if backlog <= 0 {
+		return 4096
+	}
+	return backlog
 }
 
 // listen opens a listening socket.
@@ -63,6 +93,9 @@ func listen(o ListenOptions) (int32, error) {
 		return -1, errno
 	}
 	setInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+	if len(o.Beside) > 0 {
+		setInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	}
 	level, freeBind := unix.IPPROTO_IP, unix.IP_FREEBIND
 	if ip := o.Address.Addr(); ip.Is6() {
 		level, freeBind = unix.IPPROTO_IPV6, unix.IPV6_FREEBIND
@@ -70,13 +103,10 @@ func listen(o ListenOptions) (int32, error) {
 	}
 	setInt(fd, level, freeBind, number(o.FreeBind))
 	bequeath(fd, o)
-	backlog := o.Backlog
-	if backlog <= 0 {
-		backlog = 4096
-	}
 	if errno = bind(fd, o.Address); errno == 0 {
-		errno = startListening(fd, backlog)
+		errno = startListening(fd, backlogOr(o.Backlog))
 	}
+	setInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 0)
 	if errno != 0 {
 		closeFD(fd)
 		return -1, errno

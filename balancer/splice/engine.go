@@ -32,6 +32,10 @@ type Acceptor interface {
 	Address() netip.AddrPort
 	// File is a duplicate of the listening socket, to be handed to another process.
 	File() (*os.File, error)
+	// Accept lets in who has come and who comes; it is for a listening socket that was opened with Held.
+	Accept()
+	// Tune changes what ListenOptions said of Backlog and Keepalive, for connections that are accepted from now on.
+	Tune(backlog int, keepalive time.Duration)
 	// Close takes what the kernel has queued, stops listening, and waits until no set-up will be started any
 	// more. Sessions go on. Set-ups and Owners must not call it: it waits for the loop that they run on.
 	Close()
@@ -53,11 +57,32 @@ type ListenOptions struct {
 	// FreeBind allows an address that this host does not have yet, such as a VIP held by another node
 	// (IP_FREEBIND, ip(7)). Linux only.
 	FreeBind bool
+	// Held accepts nobody before Accept is called: who connects meanwhile waits in the kernel's queue, and is turned away
+	// by a Close.
+	Held bool
+	// Beside are listening sockets whose addresses overlap with Address, such as 127.0.0.1:9030 with 0.0.0.0:9030, and that
+	// are about to be closed: for the moment both listen. Among them the kernel prefers the narrower address.
+	Beside []Acceptor
 	// Trouble, when set, is told when accepting fails, for want of descriptors or memory in most cases, and is called
 	// with nil once it has worked again for a while: once each. It must not block.
 	Trouble func(error)
 
 	calm time.Duration // instead of the usual one, in tests
+}
+
+// besideOthers opens a listening socket while those of o.Beside share their addresses.
+func besideOthers[T any](o ListenOptions, open func() (T, error)) (T, error) {
+	for _, a := range o.Beside {
+		file, err := a.File() // a second descriptor of the same socket
+		if err != nil {
+			continue // closed meanwhile
+		}
+		defer file.Close()
+		if raw, err := file.SyscallConn(); err == nil && shareAddress(raw, true) == nil {
+			defer func() { _ = shareAddress(raw, false) }()
+		}
+	}
+	return open()
 }
 
 // Task is one session, as its set-up sees it. Only Wake, Cut and Keepalive may be called from other goroutines, and

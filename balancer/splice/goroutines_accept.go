@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -22,19 +23,30 @@ type netAcceptor struct {
 	starting sync.WaitGroup // set-ups
 	closing  context.Context
 	close    context.CancelFunc
+
+	keepalive atomic.Int64 // a time.Duration
+	once      sync.Once    // for run, or for a Close without one
 }
 
 func (e *goroutines) Listen(o ListenOptions, setup Setup) (Acceptor, error) {
 	o.Address = plain(o.Address)
-	listener, err := netListen(o)
+	listener, err := besideOthers(o, func() (*net.TCPListener, error) { return netListen(o) })
 	if err != nil {
 		return nil, fmt.Errorf("splice: %w", err)
 	}
 	a := &netAcceptor{engine: e, listener: listener, setup: setup, trouble: newTrouble(o), done: make(chan struct{})}
 	a.closing, a.close = context.WithCancel(context.Background())
-	go a.run()
+	a.keepalive.Store(int64(o.Keepalive))
+	if !o.Held {
+		a.Accept()
+	}
 	return a, nil
 }
+
+func (a *netAcceptor) Accept() { a.once.Do(func() { go a.run() }) }
+
+// Tune leaves the backlog as it is: package net always asks for the longest.
+func (a *netAcceptor) Tune(_ int, keepalive time.Duration) { a.keepalive.Store(int64(keepalive)) }
 
 func netListen(o ListenOptions) (*net.TCPListener, error) {
 	var (
@@ -46,12 +58,7 @@ func netListen(o ListenOptions) (*net.TCPListener, error) {
 	} else {
 		config := net.ListenConfig{KeepAlive: -1}
 		config.SetMultipathTCP(false) // the event loops may be handed this socket, and splice plain TCP
-		if o.Keepalive > 0 {
-			config.KeepAlive = o.Keepalive
-		}
-		if o.FreeBind {
-			config.Control = freeBind
-		}
+		config.Control = o.control
 		network := "tcp"
 		if o.Address.Addr().Is4() {
 			network = "tcp4"
@@ -68,7 +75,23 @@ func netListen(o ListenOptions) (*net.TCPListener, error) {
 		l.Close()
 		return nil, fmt.Errorf("inherited listener %s is no TCP socket", o.Address)
 	}
+	if raw, err := listener.SyscallConn(); err == nil && len(o.Beside) > 0 {
+		_ = shareAddress(raw, false)
+	}
 	return listener, nil
+}
+
+// control is a net.ListenConfig's.
+func (o ListenOptions) control(network, address string, raw syscall.RawConn) error {
+	if len(o.Beside) > 0 {
+		if err := shareAddress(raw, true); err != nil {
+			return err
+		}
+	}
+	if o.FreeBind {
+		return freeBind(network, address, raw)
+	}
+	return nil
 }
 
 const (
@@ -115,6 +138,8 @@ func (a *netAcceptor) run() {
 
 func (a *netAcceptor) begin(c *net.TCPConn) {
 	a.starting.Add(1)
+	idle := time.Duration(a.keepalive.Load())
+	_ = c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: idle > 0, Idle: idle})
 	if !a.engine.begin(c, func(t Task) { a.starting.Done(); a.setup(t) }) {
 		a.starting.Done()
 		c.Close()
@@ -135,6 +160,7 @@ func (a *netAcceptor) File() (*os.File, error) {
 
 func (a *netAcceptor) Close() {
 	a.close()
+	a.once.Do(func() { close(a.done) }) // it has never accepted
 	_ = a.listener.SetDeadline(time.Now().Add(lastCall))
 	<-a.done
 	a.starting.Wait()

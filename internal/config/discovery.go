@@ -51,7 +51,7 @@ func decodeDiscovery(in *section, byDefault Discovery, pool *balancer.PoolConfig
 		return Discovery{}
 	case c.Type == StarRocks:
 		s.discoverBySeeds(in, c, pool)
-		pool.LearnsRoles = true
+		pool.LearnsRoles, pool.Discovered = true, true
 		if c.Seeds.TLS == "" && health.User != "" {
 			c.Seeds.TLS = health.TLS
 		}

@@ -9,7 +9,7 @@ import (
 func TestDemo(t *testing.T) {
 	o := fairlead(t, "demo", "--for", "2s", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--chaos", "--seed", "1", "--fes", "2")
 	o.wants(t, 0, "mysql -h127.0.0.1 -P", "")
-	for _, want := range []string{"2 stand-in front ends", "fe1 is up", "fe2 is up", "curl http://127.0.0.1:", "status --watch",
+	for _, want := range []string{"2 stand-in front ends", "fe1 is up", "fe2 is up", "curl http://127.0.0.1:", "/   # the status page", "status --watch",
 		"--seed 1", "the end"} {
 		if !strings.Contains(o.stdout, want) {
 			t.Errorf("%q is missing from\n%s", want, o.stdout)

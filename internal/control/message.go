@@ -18,6 +18,8 @@ type About struct {
 // Status is what a running fairlead tells of itself. Its JSON is stable: fields are added, never changed.
 type Status struct {
 	About
+	// Now is the time of the answer.
+	Now time.Time `json:"now"`
 	balancer.Status
 	// Discoveries tells how clusters are asked for the members of pools.
 	Discoveries []probe.DiscoveryHealth `json:"discoveries,omitempty"`

@@ -88,7 +88,7 @@ func (s *Server) Close() {
 
 // Status is what /v1/status answers.
 func (s *Server) Status() Status {
-	made := Status{About: s.about, Status: s.balancer.Status()}
+	made := Status{About: s.about, Now: time.Now(), Status: s.balancer.Status()}
 	if s.Discoveries != nil {
 		made.Discoveries = s.Discoveries()
 	}

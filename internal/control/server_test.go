@@ -237,7 +237,7 @@ func TestStatusJSON(t *testing.T) {
 	}
 	for _, field := range []string{"version", "pid", "file", "started", "ready", "not_ready", "sessions", "loops", "listeners", "pools", "name",
 		"addresses", "pool", "protocol", "policy", "queued", "backends", "state", "since", "weight", "max_sessions", "total", "failures", "probed",
-		"connect", "greeting"} {
+		"connect", "greeting", "now", "rates", "new_sessions", "to_server", "to_client"} {
 		if !strings.Contains(string(text), `"`+field+`":`) {
 			t.Errorf("no field %s in %s", field, text)
 		}

@@ -5,16 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"html"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"sync"
 	"time"
 
 	"fairlead/internal/config"
 	"fairlead/internal/netlimit"
+	"fairlead/internal/statuspage"
 )
 
 // Bounds of the admin server: whoever reaches it may neither hold it up nor grow it.
@@ -39,8 +40,9 @@ type admin struct {
 func newAdmin(d *Daemon) *admin {
 	a := &admin{daemon: d, log: d.log.With("part", "admin")}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", a.index)
+	mux.Handle("GET /{$}", statuspage.Handler())
 	mux.HandleFunc("GET /status", a.status)
+	mux.HandleFunc("GET /history", a.history)
 	mux.HandleFunc("GET /healthz", a.healthz)
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.Handle("GET /metrics", d.metrics.Handler())
@@ -138,25 +140,18 @@ func (a *admin) status(w http.ResponseWriter, _ *http.Request) {
 	_ = e.Encode(a.daemon.control.Status()) // the peer may have gone
 }
 
-const indexPage = `<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>fairlead</title>
-<h1>fairlead %s</h1>
-<p>%s
-<ul>
-<li><a href="/status">/status</a>: listeners, pools and backends as JSON
-<li><a href="/metrics">/metrics</a>: for Prometheus
-<li><a href="/readyz">/readyz</a>: 200 when clients can be served, else 503 and the reason
-<li><a href="/healthz">/healthz</a>: 200 as long as the process is alive
-</ul>
-`
-
-func (a *admin) index(w http.ResponseWriter, _ *http.Request) {
-	state := "Ready."
-	if err := a.daemon.balancer.Ready(); err != nil {
-		state = "Not ready: " + err.Error()
+// history is the last fifteen minutes of all backends, or what came after the step that since names.
+func (a *admin) history(w http.ResponseWriter, r *http.Request) {
+	var since uint64
+	if word := r.URL.Query().Get("since"); word != "" {
+		var err error
+		if since, err = strconv.ParseUint(word, 10, 63); err != nil {
+			text(w, http.StatusBadRequest, "since must be the number of a step, as \"latest\" tells it")
+			return
+		}
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	fmt.Fprintf(w, indexPage, html.EscapeString(a.daemon.options.Version), html.EscapeString(state))
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(a.daemon.balancer.History(since)) // the peer may have gone
 }
 
 func text(w http.ResponseWriter, code int, line string) {

@@ -160,7 +160,7 @@ func TestProbesDecide(t *testing.T) {
 	if _, body := get(t, d, "/metrics"); !strings.Contains(body, `fairlead_build_info{`) || !strings.Contains(body, `version="1.2.3"`) {
 		t.Errorf("/metrics has no build_info")
 	}
-	if _, body := get(t, d, "/"); !strings.Contains(body, "fairlead 1.2.3") || !strings.Contains(body, "/metrics") {
+	if _, body := get(t, d, "/"); !strings.Contains(body, "<title>fairlead") || !strings.Contains(body, "/metrics") {
 		t.Errorf("/: %s", body)
 	}
 }

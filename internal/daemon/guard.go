@@ -22,7 +22,7 @@ func guard(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cache-Control", "no-store")
 		switch {
-		case r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.Header.Get("Sec-Fetch-Mode") != "navigate":
+		case r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.Header.Get("Sec-Fetch-Mode") != "navigate", fromElsewhere(r):
 			text(w, http.StatusForbidden, "refused: the request comes from another site's page")
 		case overLoopback(r) && !namesThisHost(r.Host, own):
 			text(w, http.StatusMisdirectedRequest, "refused: over loopback this host is called by its address, its own name or localhost")
@@ -30,6 +30,13 @@ func guard(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// fromElsewhere tells whether a script of another site asks: a browser names its origin then.
+func fromElsewhere(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	_, host, _ := strings.Cut(origin, "://")
+	return origin != "" && !strings.EqualFold(host, r.Host)
 }
 
 // overLoopback tells whether the request came to a loopback address of this host.

@@ -32,6 +32,7 @@ func (d *demo) welcome() {
 	command(fmt.Sprintf("while sleep 0.2; do %s -Ne 'select @@hostname'; done", mysql), "who answers?")
 	for _, a := range d.daemon.AdminAddresses() {
 		base := fmt.Sprintf("http://%s", netip.AddrPortFrom(host(a), a.Port()))
+		line("  %s   %s", style.Paint(terminal.Bold, base+"/"), style.Paint(terminal.Faint, "# the status page, for a browser"))
 		command("curl "+base+"/readyz", "also /healthz, /metrics and /status")
 	}
 	command(fmt.Sprintf("%s --socket %s status --watch", o.Program, d.socket()), "also sessions, drain fe1, enable fe1")

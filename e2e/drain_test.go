@@ -12,7 +12,6 @@ import (
 	"fairlead/internal/fakefe"
 )
 
-
 // TestDrainWaits: a command that waits for a drain tells how many sessions are left, and how it has come to its end.
 func TestDrainWaits(t *testing.T) {
 	p := start(t, inFront(startFE(t, fakefe.Config{Name: "one"}), startFE(t, fakefe.Config{Name: "two"})))

@@ -55,13 +55,13 @@ func (t *Tracker) serverPacket(seen []byte, length uint32, sequence byte) {
 	}
 	k := kind(t.queue & kindMask)
 	if t.waiting == 0 || length == 0 || !t.is(begun|anyStart) && sequence != 1 {
-		t.set(lost, true) // nobody has asked for it
+		t.lose() // nobody has asked for it
 		return
 	}
 	t.set(begun, true)
 	if seen[0] == errMarker && length < mysqlwire.MaxPayload {
 		if len(seen) < 3 && length >= 3 {
-			t.set(lost, true)
+			t.lose()
 		} else if length < 3 || seen[1] != 0xff || seen[2] != 0xff { // else MariaDB's report of progress
 			t.done()
 		}
@@ -160,7 +160,7 @@ func (t *Tracker) prepared(seen []byte, length uint32) {
 		return
 	}
 	if seen[0] != okMarker || len(seen) < 9 {
-		t.set(lost, true)
+		t.lose()
 		return
 	}
 	for _, n := range [...]uint16{binary.LittleEndian.Uint16(seen[5:]), binary.LittleEndian.Uint16(seen[7:])} {
@@ -179,14 +179,14 @@ func (t *Tracker) prepared(seen []byte, length uint32) {
 func (t *Tracker) status(seen []byte, length uint32) uint16 {
 	status, ok := statusOf(seen, length)
 	if !ok {
-		t.set(lost, true)
+		t.lose()
 		return 0
 	}
 	t.set(inTransaction, status&mysqlwire.StatusInTransaction != 0)
 	if status&mysqlwire.StatusAutocommit != 0 {
-		t.set(reports, true)
+		t.set(tells, true)
 	}
-	t.set(manualStatus, t.is(reports) && status&mysqlwire.StatusAutocommit == 0)
+	t.set(manualStatus, t.is(tells) && status&mysqlwire.StatusAutocommit == 0)
 	switch {
 	case status&statusLastRowSent != 0:
 		t.set(cursor, false)
@@ -220,3 +220,6 @@ func statusOf(seen []byte, length uint32) (uint16, bool) {
 	}
 	return binary.LittleEndian.Uint16(rest), true
 }
+
+// lose notes that a packet could not be read. Until the server says so, nobody knows that no transaction is open.
+func (t *Tracker) lose() { t.set(lost|inTransaction, true) }

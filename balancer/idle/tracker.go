@@ -50,7 +50,7 @@ const (
 	anyStart  // the first packet of the present reply may have any number
 
 	inTransaction // the server says so
-	reports       // the server tells of autocommit
+	tells         // the server does of autocommit
 	manualStatus  // and it is off
 	manualText    // the client has turned it off
 	open          // the client has begun a transaction, or may have
@@ -89,8 +89,8 @@ const wholeHeader = mysqlwire.HeaderLen
 const unreadable = mysqlwire.ClientCompress | mysqlwire.ClientZstdCompression | mysqlwire.ClientOptionalResultMeta
 
 // New returns the tracker of a session whose login has just come to its end, and in which nothing is outstanding. caps are
-// the flags that both sides have announced.
-func New(caps mysqlwire.Capability) Tracker {
+// the flags that both sides have announced; reports says that the server's greeting told of autocommit, as front ends' don't.
+func New(caps mysqlwire.Capability, reports bool) Tracker {
 	var t Tracker
 	if caps&unreadable != 0 || !caps.Has(mysqlwire.ClientProtocol41) {
 		return t
@@ -99,6 +99,7 @@ func New(caps mysqlwire.Capability) Tracker {
 	t.set(deprecateEOF, caps.Has(mysqlwire.ClientDeprecateEOF))
 	t.set(multiStatements, caps.Has(mysqlwire.ClientMultiStatements))
 	t.set(queryAttributes, caps.Has(mysqlwire.ClientQueryAttributes))
+	t.set(tells, reports)
 	return t
 }
 
@@ -150,7 +151,7 @@ func (t *Tracker) Unseen(fromClient bool, n int) {
 		side, missed = client, blind
 	}
 	if t.have[side] != 0 || uint32(n) > t.left[side] {
-		t.set(missed, true)
+		t.set(missed|inTransaction, true) // until it says otherwise
 		t.left[side], t.have[side] = 0, 0
 		return
 	}

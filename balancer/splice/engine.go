@@ -223,7 +223,7 @@ var endNames = [...]string{
 	ClientReset: "client_reset", ServerReset: "server_reset", ClientDead: "client_dead",
 	ServerDead: "backend_dead", IdleTimeout: "idle_timeout", LingerTimeout: "linger_timeout",
 	Unproven: "login_timeout", DrainedIdle: "drained_idle", Rebalanced: "rebalanced",
-	Drained:  "drained", Killed: "killed", BackendDown: "backend_down",
+	Drained: "drained", Killed: "killed", BackendDown: "backend_down",
 }
 
 // String is the end's name in logs and metrics.

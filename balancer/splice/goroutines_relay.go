@@ -38,6 +38,7 @@ type relay struct {
 		first    int
 		end      End
 		idler    idle.Tracker
+		unseen   [2]bool
 	}
 }
 
@@ -168,8 +169,10 @@ func (r *relay) copyOnce(k int, src, dst *net.TCPConn) (full bool, side int, err
 // copyChunk lets package net move up to a chunk, for a second at most so that the counts are not old.
 func (r *relay) copyChunk(k int, src, dst *net.TCPConn) (side int, err error) {
 	r.readUntil(src, time.Now().Add(publishingEvery))
+	r.unseen(k, true)
 	n, err := io.CopyN(dst, src, chunk)
 	r.moved(k, int(n), nil)
+	r.unseen(k, false)
 	if err == nil || err == io.EOF {
 		return k, err
 	}
@@ -178,6 +181,13 @@ func (r *relay) copyChunk(k int, src, dst *net.TCPConn) (side int, err error) {
 
 // publishingEvery is the time between two reports of bytes moved.
 const publishingEvery = time.Second
+
+// unseen notes that bytes may be moved that are not accounted for yet.
+func (r *relay) unseen(k int, on bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.unseen[k] = on
+}
 
 // readUntil sets a read deadline, but not for a session that has ended: that has one long past, for good.
 func (r *relay) readUntil(src *net.TCPConn, deadline time.Time) {

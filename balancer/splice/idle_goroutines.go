@@ -20,7 +20,8 @@ func (e *goroutines) EndIdle(tasks []Task, quiet time.Duration, most int, end En
 func (r *relay) endIdle(quiet time.Duration, end End) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.mu.end != Unfinished || !r.mu.idler.Idle() || time.Since(r.mu.active) < quiet || r.mu.finished != [2]bool{} {
+	if r.mu.end != Unfinished || !r.mu.idler.Idle() || time.Since(r.mu.active) < quiet ||
+		r.mu.finished != [2]bool{} || r.mu.unseen != [2]bool{} {
 		return false
 	}
 	for _, c := range r.ends {

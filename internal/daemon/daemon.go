@@ -15,6 +15,7 @@ import (
 	"fairlead/balancer"
 	"fairlead/internal/config"
 	"fairlead/internal/control"
+	"fairlead/internal/repeats"
 	"fairlead/metrics"
 	"fairlead/probe"
 )
@@ -23,7 +24,8 @@ import (
 type Options struct {
 	// Version and Revision say which build this is; empty stays empty.
 	Version, Revision string
-	// Output takes the log. It is written to by one goroutine at a time.
+	// Output takes the log, unless the file names another place. It is written to by one goroutine at a time, and who logs
+	// never waits for it.
 	Output io.Writer
 	// Probe, when set, says how one backend is probed, in place of the file's [pool.probe].
 	Probe func(*balancer.Backend) probe.Config
@@ -38,6 +40,7 @@ type Daemon struct {
 	file     *config.File
 	options  Options
 	output   *output
+	repeats  *repeats.Handler // in front of output
 	log      *slog.Logger
 	metrics  *metrics.Metrics
 	fleet    *probe.Fleet[*balancer.Backend]
@@ -52,8 +55,12 @@ type Daemon struct {
 
 // New builds a daemon. It probes backends from now on; it listens nowhere before Start. Close must be called in any case.
 func New(file *config.File, o Options) (*Daemon, error) {
-	d := &Daemon{file: file, options: o, output: newOutput(o.Output)}
-	d.log = newLogger(d.output, file.Log)
+	output, err := openOutput(file.Log, o.Output)
+	if err != nil {
+		return nil, ListenErrors{fmt.Errorf("%s: log.file: %w", file.Name, err)}
+	}
+	d := &Daemon{file: file, options: o, output: output, repeats: repeats.New(newHandler(output, file.Log))}
+	d.log = slog.New(d.repeats)
 	d.metrics = metrics.New(metrics.BuildInfo{Version: o.Version, Revision: o.Revision, GoVersion: runtime.Version()})
 	d.fleet = probe.NewFleet(d.log, d.metrics, report)
 	d.told = newReadiness(file.Admin.ReadinessFile, func() error { return d.balancer.Ready() }, d.log.With("part", "readiness"))
@@ -67,6 +74,7 @@ func New(file *config.File, o Options) (*Daemon, error) {
 	})
 	if err != nil {
 		d.fleet.Close()
+		d.repeats.Close()
 		d.output.Close()
 		return nil, fmt.Errorf("daemon: %w", err)
 	}
@@ -141,11 +149,29 @@ func (d *Daemon) listenControl() (net.Listener, ListenErrors) {
 	if d.file.Admin.Socket == "" {
 		return nil, nil
 	}
-	l, err := control.Listen(d.file.Admin.Socket)
+	access, err := d.socketAccess()
+	if err != nil {
+		return nil, ListenErrors{fmt.Errorf("%s: %w", d.file.Name, err)}
+	}
+	l, err := control.Listen(d.file.Admin.Socket, access)
 	if err != nil {
 		return nil, ListenErrors{fmt.Errorf("%s: admin.socket: %w", d.file.Name, err)}
 	}
 	return l, nil
+}
+
+// socketAccess is who may give orders.
+func (d *Daemon) socketAccess() (control.Access, error) {
+	a := d.file.Admin
+	owner, err := config.UserID(a.SocketOwner)
+	if err != nil {
+		return control.Access{}, fmt.Errorf("admin.socket_owner: %w", err)
+	}
+	group, err := config.GroupID(a.SocketGroup)
+	if err != nil {
+		return control.Access{}, fmt.Errorf("admin.socket_group: %w", err)
+	}
+	return control.Access{Mode: a.SocketMode, Owner: owner, Group: group, SetOwner: a.SocketOwner != "", SetGroup: a.SocketGroup != ""}, nil
 }
 
 func (d *Daemon) serveControl(l net.Listener) {
@@ -192,6 +218,7 @@ func (d *Daemon) Close() {
 		d.admin.close()
 		d.control.Close()
 		d.serving.Wait()
+		d.repeats.Close()
 		d.output.Close()
 	})
 }

@@ -43,6 +43,7 @@ func (d *Daemon) obey(signals <-chan os.Signal, h *herald) {
 		case s := <-signals:
 			switch {
 			case s == syscall.SIGHUP:
+				d.reopenLog()
 				d.log.Warn("SIGHUP: this build can't reload its configuration yet; restart to apply changes")
 			case over == nil:
 				d.log.Info("shutdown asked for", "signal", s.String())

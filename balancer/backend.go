@@ -149,6 +149,7 @@ type Backend struct {
 		probe      Probe
 		leases     leaseList
 		sessions   int
+		former     int // sessions of processes from before an upgrade; its seat counts them too
 		total      uint64
 		failures   uint64
 		standing   Standing // the latest order

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -30,6 +32,10 @@ type Options struct {
 	Changed func(Change)
 	// Lookup finds the addresses of names; nil means the system's resolver.
 	Lookup lookup
+	// Handover, when set, is what was known of the backends by the one whose place this balancer takes.
+	Handover *Handover
+	// Inherited, when set, gives a socket that listens already, or nil when there is none. The balancer takes a duplicate.
+	Inherited func(listener string, bind netip.AddrPort) *os.File
 }
 
 // Balancer leads sessions from its listeners to its pools.
@@ -131,6 +137,7 @@ func (b *Balancer) newPool(c PoolConfig) *Pool {
 	p := newPool(c, b.log, b.metrics, b.options.Watcher)
 	p.changed = b.options.Changed
 	p.roster = &roster{pool: p, lookup: b.options.Lookup}
+	p.expect(b.options.Handover)
 	return p
 }
 
@@ -187,8 +194,16 @@ func (b *Balancer) Shutdown(ctx context.Context, grace, drain time.Duration) {
 	b.log.Info("shutting down: not ready, still accepting", "grace", grace, "sessions", b.sessions.Load())
 	pause(ctx, grace)
 	b.closeListeners()
+	b.Finish(ctx, drain)
+}
+
+// Retire stops listening, as when another process goes on in this one's place. The sessions go on.
+func (b *Balancer) Retire() { b.closeListeners() }
+
+// Finish lets sessions finish for drain, or until ctx is done, and cuts what is left. Afterwards the balancer is closed.
+func (b *Balancer) Finish(ctx context.Context, drain time.Duration) {
 	b.log.Info("not listening any more: sessions may finish", "drain", drain, "sessions", b.sessions.Load())
-	b.awaitQuiet(ctx, drain)
+	b.AwaitQuiet(ctx, drain)
 	if left := b.sessions.Load(); left > 0 {
 		b.log.Warn("cutting the sessions that are left", "sessions", left)
 	}
@@ -202,8 +217,8 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// awaitQuiet waits until no session is left, or for most.
-func (b *Balancer) awaitQuiet(ctx context.Context, most time.Duration) {
+// AwaitQuiet waits until no session is left, or for most. It must not be called twice at a time.
+func (b *Balancer) AwaitQuiet(ctx context.Context, most time.Duration) {
 	timeout := time.NewTimer(most)
 	defer timeout.Stop()
 	for b.sessions.Load() > 0 {

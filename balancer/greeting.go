@@ -83,8 +83,7 @@ func (s *session) readGreeting(b []byte) (length int, err error) {
 	case err != nil:
 		return 0, &setupError{reason: "greeting_malformed", text: "greeting: " + err.Error()}
 	}
-	s.login.connectionID, s.login.capabilities = greeting.ConnectionID, greeting.Capabilities
-	s.tells = greeting.Status&mysqlwire.StatusAutocommit != 0
+	s.login.connectionID = greeting.ConnectionID
 	return whole, nil
 }
 

@@ -3,6 +3,7 @@ package balancer
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -46,8 +47,13 @@ type door struct {
 // newDoor opens a listening socket that accepts nobody yet.
 func (b *Balancer) newDoor(c ListenerConfig, address netip.AddrPort, beside []splice.Acceptor) (*door, error) {
 	d := &door{configured: address}
+	var inherited *os.File
+	if b.options.Inherited != nil {
+		inherited = b.options.Inherited(c.Name, address)
+	}
 	a, err := b.engine.Listen(splice.ListenOptions{
 		Address:   address,
+		File:      inherited,
 		Backlog:   c.Backlog,
 		Keepalive: c.Keepalive,
 		FreeBind:  true,

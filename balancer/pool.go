@@ -55,6 +55,7 @@ type Pool struct {
 		absent   []Standing // orders for backends that are no members, the oldest first
 		start    int        // where the next choice begins
 		queue    []*ticket
+		known    map[string]BackendHandover // of backends that have not joined yet
 	}
 }
 
@@ -358,10 +359,15 @@ func (p *Pool) add(c BackendConfig, name, host string, addresses []netip.AddrPor
 	p.mu.seats = append(p.mu.seats, seat{hash: hashName(name)})
 	p.mu.index.reset()
 	p.mu.backends = append(p.mu.backends, b)
+	p.adopt(b, c)
 	p.seat(b, c)
 	p.recall(b)
+	suspect := b.mu.condition.suspect
 	p.mu.Unlock()
 	p.watcher.Watch(b)
+	if suspect {
+		p.watcher.Suspect(b)
+	}
 	return b
 }
 

@@ -65,6 +65,7 @@ type BackendStatus struct {
 	Removed     bool             `json:"removed,omitempty"`   // no member any more, with sessions left
 	Version     string           `json:"version,omitempty"`
 	Sessions    int              `json:"sessions"`
+	Former      int              `json:"former_sessions,omitempty"` // of processes from before an upgrade, which go on there
 	MaxSessions int              `json:"max_sessions,omitempty"`
 	Total       uint64           `json:"total"`    // sessions that were ever led there
 	Failures    uint64           `json:"failures"` // connects and greetings that failed in live traffic
@@ -197,7 +198,7 @@ func (b *Backend) status(seat seat) BackendStatus {
 	s := BackendStatus{Name: b.Name, Addresses: b.Addresses(), State: b.mu.condition.state(), Since: b.mu.since,
 		Reason: b.mu.reason, Weight: b.mu.config.Weight, Backup: b.mu.config.Backup, Role: b.mu.role,
 		RoleFrom: b.mu.roleFrom, Version: b.mu.probe.Version,
-		Sessions: b.mu.sessions, MaxSessions: int(seat.max), Total: b.mu.total, Failures: b.mu.failures,
+		Sessions: b.mu.sessions, Former: b.mu.former, MaxSessions: int(seat.max), Total: b.mu.total, Failures: b.mu.failures,
 		Probed: b.mu.probe.At, Connect: b.mu.probe.Connect, Greeting: b.mu.probe.Greeting}
 	if o := b.mu.standing; o.Order != Enable {
 		s.Order, s.OrderedBy, s.OrderedAt = o.Order.String(), o.By, o.At
@@ -283,7 +284,7 @@ func (b *Balancer) samples() metrics.Samples {
 		s.Pools = append(s.Pools, metrics.PoolSample{Pool: p.name, Queued: len(p.mu.queue)})
 		for _, backend := range p.mu.backends {
 			s.Backends = append(s.Backends, metrics.BackendSample{Pool: p.name, Backend: backend.Name,
-				State: backend.mu.condition.state().String(), Sessions: backend.mu.sessions})
+				State: backend.mu.condition.state().String(), Sessions: backend.mu.sessions, Former: backend.mu.former})
 		}
 		for _, gone := range p.mu.leaving {
 			if p.member(gone.Name) == nil {

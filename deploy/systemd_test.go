@@ -52,7 +52,8 @@ func TestUnitAllowsSystemCalls(t *testing.T) {
 	for _, name := range []string{"accept4", "bind", "clone", "connect", "epoll_create1", "epoll_ctl", "epoll_pwait", "eventfd2", "fcntl",
 		"fstat", "futex", "getrandom", "getsockname", "listen", "madvise", "mmap", "nanosleep", "newfstatat", "openat", "pidfd_open",
 		"pipe2", "prlimit64", "pwrite64", "ftruncate", "rt_sigaction", "sched_getaffinity", "setsockopt", "shutdown", "sigaltstack",
-		"socket", "splice", "tgkill", "fchmod", "fchmodat", "unlinkat", "execve", "sendmsg", "recvmsg"} {
+		"socket", "splice", "tgkill", "fchmod", "fchmodat", "unlinkat", "execve", "sendmsg", "recvmsg",
+		"socketpair", "dup3", "wait4", "waitid", "kill", "pidfd_send_signal", "clock_gettime"} {
 		if !allowed[name] || forbidden[name] {
 			t.Errorf("the unit's filter forbids %s", name)
 		}

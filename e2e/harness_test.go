@@ -145,18 +145,30 @@ func launch(t *testing.T, text string) *process {
 	t.Helper()
 	dir := socketDir(t)
 	p := spawn(t, writeConfig(t, dir, text))
+	p.serving()
+	return p
+}
+
+// serving waits until it serves, and notes where.
+func (p *process) serving() {
+	p.t.Helper()
 	serving := p.await("the line that says serving", func(r record) bool { return r["msg"] == "serving" })
 	if list, ok := serving["admin"].([]any); ok && len(list) > 0 {
 		p.admin = fmt.Sprint(list[0])
 	}
 	p.socket = fmt.Sprint(serving["socket"])
-	return p
 }
 
 // spawn starts "fairlead run" with a file, and waits for nothing.
 func spawn(t *testing.T, config string) *process {
 	t.Helper()
-	p := &process{t: t, config: config, cmd: exec.Command(binary, "run", "-c", config), ended: make(chan struct{})}
+	return spawnProgram(t, binary, config)
+}
+
+// spawnProgram is spawn for the program in another place.
+func spawnProgram(t *testing.T, program, config string) *process {
+	t.Helper()
+	p := &process{t: t, config: config, cmd: exec.Command(program, "run", "-c", config), ended: make(chan struct{})}
 	p.mu.changed = make(chan struct{})
 	p.cmd.Stdout = p
 	p.cmd.Stderr = p

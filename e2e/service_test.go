@@ -21,9 +21,6 @@ func serviceManager(t *testing.T) *net.UnixConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
 	t.Setenv("NOTIFY_SOCKET", path)
 	t.Setenv("WATCHDOG_USEC", "100000")
 	return c
@@ -32,6 +29,9 @@ func serviceManager(t *testing.T) *net.UnixConn {
 // awaitState reads what the service manager is told until it holds a state.
 func awaitState(t *testing.T, c *net.UnixConn, state string) string {
 	t.Helper()
+	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
 	for b := make([]byte, 4096); ; {
 		n, err := c.Read(b)
 		if err != nil {

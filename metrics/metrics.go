@@ -18,6 +18,9 @@ const namespace = "fairlead"
 const (
 	ReloadSuccess = "success"
 	ReloadFailure = "failure"
+	// Of an upgrade, for [Metrics.Upgrade].
+	UpgradeSuccess = "success"
+	UpgradeFailure = "failure"
 )
 
 var (
@@ -61,6 +64,7 @@ type Metrics struct {
 	discoveries *prometheus.CounterVec // pool, result
 	discovered  *prometheus.GaugeVec   // pool
 	reloads     *prometheus.CounterVec // result
+	upgrades    *prometheus.CounterVec // result
 
 	// mu makes binding and removing one step each: a series is only made for a handle that has not been
 	// removed, so what was removed stays removed.
@@ -79,6 +83,8 @@ func New(build BuildInfo) *Metrics {
 	m.register(build)
 	m.reloads.WithLabelValues(ReloadSuccess)
 	m.reloads.WithLabelValues(ReloadFailure)
+	m.upgrades.WithLabelValues(UpgradeSuccess)
+	m.upgrades.WithLabelValues(UpgradeFailure)
 	return m
 }
 
@@ -111,6 +117,7 @@ func (m *Metrics) register(build BuildInfo) {
 		Namespace: namespace, Name: "discovery_members", Help: "Members of a pool in the list that discovery has put in force.",
 	}, []string{"pool"})
 	m.reloads = m.counter("config_reloads_total", "Reloads of the configuration, by result.", "result")
+	m.upgrades = m.counter("upgrades_total", "Upgrades of the binary: the new process counts a success, the old one a failure.", "result")
 	m.registry.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Namespace: namespace, Name: "build_info", Help: "Always 1; the labels say which build runs.",
@@ -136,6 +143,9 @@ func (m *Metrics) Handler() http.Handler {
 
 // Reload counts a reload of the configuration: [ReloadSuccess] or [ReloadFailure].
 func (m *Metrics) Reload(result string) { m.reloads.WithLabelValues(clean(result)).Inc() }
+
+// Upgrade counts an upgrade of the binary: [UpgradeSuccess] or [UpgradeFailure].
+func (m *Metrics) Upgrade(result string) { m.upgrades.WithLabelValues(clean(result)).Inc() }
 
 func (m *Metrics) counter(name, help string, labels ...string) *prometheus.CounterVec {
 	vec := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)

@@ -18,6 +18,8 @@ type BackendSample struct {
 	State string
 	// Sessions counts the sessions that hold a place on the backend now.
 	Sessions int
+	// Former counts those of processes from before an upgrade, which go on there.
+	Former int
 }
 
 // PoolSample is the present state of one pool.
@@ -42,6 +44,8 @@ var (
 		"State of a backend: 1 for the present one, 0 for the others.", []string{"pool", "backend", "state"}, nil)
 	sessionsDesc = prometheus.NewDesc(namespace+"_backend_sessions",
 		"Sessions on a backend now.", []string{"pool", "backend"}, nil)
+	formerDesc = prometheus.NewDesc(namespace+"_backend_former_sessions",
+		"Sessions on a backend now that processes from before an upgrade carry on.", []string{"pool", "backend"}, nil)
 	queueDesc = prometheus.NewDesc(namespace+"_pool_queue",
 		"Clients that wait for a place on any backend of a pool now.", []string{"pool"}, nil)
 )
@@ -52,6 +56,7 @@ type sampler struct{ metrics *Metrics }
 func (s sampler) Describe(descs chan<- *prometheus.Desc) {
 	descs <- stateDesc
 	descs <- sessionsDesc
+	descs <- formerDesc
 	descs <- queueDesc
 }
 
@@ -64,6 +69,7 @@ func (s sampler) Collect(out chan<- prometheus.Metric) {
 	for _, b := range samples.Backends {
 		pool, backend := clean(b.Pool), clean(b.Backend)
 		out <- gauge(sessionsDesc, float64(b.Sessions), pool, backend)
+		out <- gauge(formerDesc, float64(b.Former), pool, backend)
 		for _, state := range states {
 			present := 0.0
 			if state == b.State {

@@ -89,6 +89,9 @@ type Target struct {
 	// Addresses returns its present addresses, best first. The first one that answers decides. None
 	// means that the name doesn't resolve.
 	Addresses func() []netip.AddrPort
+	// Known is the verdict that the first probe finds in force, as handed over by another process; Undecided when there is
+	// none. It has no meaning for a backend that is watched already.
+	Known Verdict
 }
 
 // KeyError is one thing that is wrong in a [Config].

@@ -66,6 +66,7 @@ func (f *Fleet[K]) Watch(key K, target Target, config Config) {
 		done:   make(chan struct{}),
 	}
 	m.mu.target, m.mu.config, m.mu.metrics = target, config, f.metrics.Backend(target.Pool, target.Name)
+	m.mu.tally = begun(target.Known)
 	f.mu.monitors[key] = m
 	within := min(time.Duration(len(f.mu.monitors)-1)*2*spread, config.Interval)
 	go m.run(ctx, time.Duration(rand.Float64()*float64(within)))

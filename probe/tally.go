@@ -19,6 +19,9 @@ type tally struct {
 	suspected bool
 }
 
+// begun returns the tally of a backend whose verdict is known already; Undecided is as good as nothing.
+func begun(known Verdict) tally { return tally{verdict: known} }
+
 // add returns the tally after a probe with the verdict v.
 func (t tally) add(v Verdict, rise, fall int) tally {
 	switch v {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -55,7 +54,6 @@ type link struct {
 	over   context.Context // done once the session is cut
 	cancel context.CancelFunc
 	joint  *Joint
-	relay  atomic.Pointer[relay] // once joined
 
 	mu struct {
 		sync.Mutex
@@ -100,9 +98,7 @@ func (l *link) run(setup Setup) {
 			c.Close()
 		}
 	}
-	r := newRelay(l, server)
-	l.relay.Store(r)
-	end := r.run()
+	end := newRelay(l, server).run()
 	l.leave()
 	l.joint.Owner.Ended(end)
 }

@@ -11,6 +11,7 @@ import (
 	"fairlead/balancer"
 	"fairlead/internal/config"
 	"fairlead/internal/daemon"
+	"fairlead/internal/upgrade"
 )
 
 // Exit statuses of every command.
@@ -140,6 +141,12 @@ func commands() []*cli.Command {
 			Flags:     places(),
 			Action:    killCommand,
 		},
+		{
+			Name:   "upgrade",
+			Usage:  "start the binary anew, and leave everything but the present sessions to the new process",
+			Flags:  append(places(), upgradeTimeoutFlag),
+			Action: upgradeCommand,
+		},
 		orderCommand(balancer.Drain, "let no new sessions onto a backend; those that it has go on"),
 		orderCommand(balancer.Disable, "take a backend out of service; sessions that it has go on"),
 		orderCommand(balancer.Enable, "undo drain or disable: the backend's health decides again"),
@@ -161,6 +168,19 @@ func finished(all []*cli.Command) []*cli.Command {
 }
 
 func runCommand(c *cli.Context) error {
+	predecessor, err := upgrade.Inherit()
+	if err != nil {
+		return err
+	}
+	err = serve(c, predecessor)
+	if err != nil {
+		predecessor.Fail(err)
+	}
+	return err
+}
+
+// serve serves clients until the end, in the place of the process that has started this one, if one has.
+func serve(c *cli.Context, predecessor *upgrade.Predecessor) error {
 	if err := noArguments(c); err != nil {
 		return err
 	}
@@ -174,7 +194,11 @@ func runCommand(c *cli.Context) error {
 	if path := given(c, "socket"); path != "" {
 		file.Admin.Socket = path
 	}
-	err = daemon.Run(file, daemon.Options{Version: version, Revision: revision(), Output: os.Stderr})
+	program, err := upgrade.Program()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err) // it serves, and can't be upgraded
+	}
+	err = daemon.Run(file, daemon.Options{Version: version, Revision: revision(), Output: os.Stderr, Program: program, Predecessor: predecessor})
 	var listen daemon.ListenErrors
 	if errors.As(err, &listen) {
 		return usage(err)

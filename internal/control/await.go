@@ -78,7 +78,7 @@ func (w *waiting) look(s Status) (over bool, err error) {
 		if !b.Removed && b.Order == "" {
 			return true, &DrainError{Message: fmt.Sprintf("%s/%s takes sessions again: %s", w.order.Pool, w.order.Backend, b.Reason)}
 		}
-		left, cut = left+b.Sessions, max(cut, b.Cut)
+		left, cut = left+b.Sessions+b.Former, max(cut, b.Cut)
 		w.order.Deadline = b.Deadline
 	}
 	w.show(left)

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -90,14 +89,9 @@ func (c *Client) ask(ctx context.Context, method, path string, question, into an
 	if err != nil {
 		return nil, fmt.Errorf("control: %w", err)
 	}
-	request, err := http.NewRequestWithContext(ctx, method, "http://fairlead"+path, bytes.NewReader(body))
+	response, err := c.send(ctx, method, path, body)
 	if err != nil {
-		return nil, fmt.Errorf("control: %w", err)
-	}
-	request.Header.Set("Content-Type", "application/json")
-	response, err := c.http.Do(request)
-	if err != nil {
-		return nil, c.unreachable(err)
+		return nil, err
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {

@@ -23,6 +23,8 @@ type Status struct {
 	balancer.Status
 	// Discoveries tells how clusters are asked for the members of pools.
 	Discoveries []probe.DiscoveryHealth `json:"discoveries,omitempty"`
+	// Former are the processes from before an upgrade that still have sessions.
+	Former []FormerProcess `json:"former,omitempty"`
 }
 
 // Sort is an order of sessions.

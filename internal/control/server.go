@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"fairlead/balancer"
@@ -40,6 +41,8 @@ type Server struct {
 	Discoveries func() []probe.DiscoveryHealth
 	log         *slog.Logger
 	http        *http.Server
+	succession  Succession
+	held        atomic.Bool
 }
 
 // NewServer returns a server for a balancer.
@@ -52,9 +55,10 @@ func NewServer(b *balancer.Balancer, about About, log *slog.Logger) *Server {
 	for _, o := range []balancer.Order{balancer.Enable, balancer.Drain, balancer.Disable} {
 		mux.HandleFunc("POST /v1/backends/"+o.String(), func(w http.ResponseWriter, r *http.Request) { s.order(w, r, o) })
 	}
+	mux.HandleFunc("POST /v1/upgrade", s.upgrade)
 	mux.HandleFunc("/", s.unknown)
 	s.http = &http.Server{
-		Handler:           mux,
+		Handler:           s.unlessHeld(mux),
 		ReadHeaderTimeout: timeToAsk,
 		ReadTimeout:       timeToAsk,
 		WriteTimeout:      timeToAnswer,
@@ -91,6 +95,9 @@ func (s *Server) Status() Status {
 	made := Status{About: s.about, Now: time.Now(), Status: s.balancer.Status()}
 	if s.Discoveries != nil {
 		made.Discoveries = s.Discoveries()
+	}
+	if s.succession.Former != nil {
+		made.Former = s.succession.Former()
 	}
 	return made
 }

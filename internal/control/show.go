@@ -46,6 +46,9 @@ func ShowStatus(to io.Writer, style terminal.Style, s Status, now time.Time) err
 	if s.NotReady != "" {
 		p.line("%s", terminal.Clean(s.NotReady))
 	}
+	for _, f := range s.Former {
+		p.line("process %d from before the upgrade has %s left", f.PID, terminal.Plural(f.Sessions, "session"))
+	}
 	p.line("")
 	listeners := terminal.NewTable(terminal.Column{Title: "listener"}, terminal.Column{Title: "addresses"},
 		terminal.Column{Title: "pool"}, terminal.Column{Title: "sessions", Right: true})
@@ -161,7 +164,7 @@ func backendCells(b balancer.BackendStatus, now time.Time) []terminal.Cell {
 	}
 	return []terminal.Cell{
 		{Text: b.Name}, {Text: address}, {Text: b.State.String(), Colour: StateColour(b.State)}, since(b.Since, now, ""),
-		number(b.Sessions), {Text: capacity}, {Text: weight(b)}, {Text: rate(b.Rates.NewSessions)},
+		sessions(b), {Text: capacity}, {Text: weight(b)}, {Text: rate(b.Rates.NewSessions)},
 		{Text: amount(b.Rates.ToServer + b.Rates.ToClient)}, {Text: strconv.FormatUint(b.Total, 10)}, failed,
 		{Text: role(b)}, {Text: b.Version}, took(b.Connect), took(b.Greeting), since(b.Probed, now, " ago"),
 		{Text: backendReason(b)},
@@ -181,6 +184,14 @@ func amount(bytes float64) string {
 		return ""
 	}
 	return terminal.Bytes(uint64(bytes))
+}
+
+// sessions is how many the backend has, and how many more those from before an upgrade.
+func sessions(b balancer.BackendStatus) terminal.Cell {
+	if b.Former > 0 {
+		return terminal.Cell{Text: fmt.Sprintf("%d + %d", b.Sessions, b.Former)}
+	}
+	return number(b.Sessions)
 }
 
 // weight is the backend's share, and how much of it counts while it starts slowly.

@@ -34,6 +34,7 @@ type admin struct {
 	log       *slog.Logger
 	server    *http.Server
 	listeners []net.Listener
+	places    []adminPlace // of listeners
 	serving   sync.WaitGroup
 }
 
@@ -58,18 +59,35 @@ func newAdmin(d *Daemon) *admin {
 	return a
 }
 
+// adminPlace is a listening socket, to be handed to another process.
+type adminPlace struct {
+	bind   string // as it is configured
+	socket *net.TCPListener
+}
+
 // listen opens the addresses, all that can be opened. The errors tell of the others.
 func (a *admin) listen(places []config.ListenAddress) []error {
 	var failed []error
 	for _, place := range places {
-		l, err := net.Listen(network(place.Address.Addr()), place.Address.String())
+		l, err := a.listenAt(place.Address)
 		if err != nil {
 			failed = append(failed, placed(place, err))
 			continue
 		}
+		if socket, ok := l.(*net.TCPListener); ok {
+			a.places = append(a.places, adminPlace{place.Address.String(), socket})
+		}
 		a.listeners = append(a.listeners, netlimit.Listener(l, adminConnections))
 	}
 	return failed
+}
+
+// listenAt opens an address, or goes on with the socket of a process before this one.
+func (a *admin) listenAt(address netip.AddrPort) (net.Listener, error) {
+	if file := a.daemon.options.Predecessor.Take(adminOwner, address.String()); file != nil {
+		return net.FileListener(file)
+	}
+	return net.Listen(network(address.Addr()), address.String())
 }
 
 // network is the one on which an address means itself alone; [::] covers IPv4 too.

@@ -15,7 +15,7 @@ import (
 	"fairlead/balancer"
 	"fairlead/internal/config"
 	"fairlead/internal/control"
-	"fairlead/internal/repeats"
+	"fairlead/internal/upgrade"
 	"fairlead/metrics"
 	"fairlead/probe"
 )
@@ -24,8 +24,7 @@ import (
 type Options struct {
 	// Version and Revision say which build this is; empty stays empty.
 	Version, Revision string
-	// Output takes the log, unless the file names another place. It is written to by one goroutine at a time, and who logs
-	// never waits for it.
+	// Output takes the log. It is written to by one goroutine at a time.
 	Output io.Writer
 	// Probe, when set, says how one backend is probed, in place of the file's [pool.probe].
 	Probe func(*balancer.Backend) probe.Config
@@ -33,38 +32,49 @@ type Options struct {
 	Session func(balancer.SessionRecord)
 	// Changed, when set, is told of each change of a backend's state. See [balancer.Options].
 	Changed func(balancer.Change)
+	// Program is the file that an upgrade starts; without it there is none. See [upgrade.Program].
+	Program string
+	// Predecessor, when set, is the process whose place this one takes.
+	Predecessor *upgrade.Predecessor
 }
 
 // Daemon is one balancer with everything around it.
 type Daemon struct {
-	file     *config.File
-	options  Options
-	output   *output
-	repeats  *repeats.Handler // in front of output
-	log      *slog.Logger
-	metrics  *metrics.Metrics
-	fleet    *probe.Fleet[*balancer.Backend]
-	balancer *balancer.Balancer
-	control  *control.Server
-	admin    *admin
-	told     *readiness // what keepalived knows
-	finding  discoveries
-	serving  sync.WaitGroup // the control socket's goroutine
-	closing  sync.Once
+	file      *config.File
+	options   Options
+	output    *output
+	log       *slog.Logger
+	metrics   *metrics.Metrics
+	fleet     *probe.Fleet[*balancer.Backend]
+	balancer  *balancer.Balancer
+	control   *control.Server
+	admin     *admin
+	told      *readiness // what keepalived knows
+	finding   discoveries
+	socket    *net.UnixListener // the control socket; nil without one
+	former    formers
+	upgrading upgrading
+	serving   sync.WaitGroup // the control socket's goroutine
+	closing   sync.Once
 }
 
 // New builds a daemon. It probes backends from now on; it listens nowhere before Start. Close must be called in any case.
 func New(file *config.File, o Options) (*Daemon, error) {
-	output, err := openOutput(file.Log, o.Output)
-	if err != nil {
-		return nil, ListenErrors{fmt.Errorf("%s: log.file: %w", file.Name, err)}
-	}
-	d := &Daemon{file: file, options: o, output: output, repeats: repeats.New(newHandler(output, file.Log))}
-	d.log = slog.New(d.repeats)
+	d := &Daemon{file: file, options: o, output: newOutput(o.Output)}
+	d.log = newLogger(d.output, file.Log)
+	d.upgrading = upgrading{requests: make(chan upgradeRequest), attempts: make(chan attempt, 1)}
 	d.metrics = metrics.New(metrics.BuildInfo{Version: o.Version, Revision: o.Revision, GoVersion: runtime.Version()})
 	d.fleet = probe.NewFleet(d.log, d.metrics, report)
 	d.told = newReadiness(file.Admin.ReadinessFile, func() error { return d.balancer.Ready() }, d.log.With("part", "readiness"))
+	var handover *balancer.Handover
+	if o.Predecessor != nil {
+		handover = o.Predecessor.Offer.State
+	}
 	b, err := balancer.New(file.Balancer, balancer.Options{
+		Handover: handover,
+		Inherited: func(listener string, bind netip.AddrPort) *os.File {
+			return o.Predecessor.Take(listenerOwner(listener), bind.String())
+		},
 		Log:          d.log,
 		Metrics:      d.metrics,
 		Watcher:      watcher{d.fleet, d.probeConfig},
@@ -74,16 +84,25 @@ func New(file *config.File, o Options) (*Daemon, error) {
 	})
 	if err != nil {
 		d.fleet.Close()
-		d.repeats.Close()
 		d.output.Close()
 		return nil, fmt.Errorf("daemon: %w", err)
 	}
 	d.balancer = b
+	d.former.counted = b.SetFormer
+	if o.Predecessor != nil {
+		d.former.expect(o.Predecessor.Offer.Counts)
+	}
 	d.control = control.NewServer(b, control.About{Version: o.Version, PID: os.Getpid(), File: file.Name}, d.log.With("part", "control"))
 	kept := &orders{path: file.Admin.StateFile, balancer: b, log: d.log}
-	kept.restore()
-	d.control.KeepOrders(kept.keep)
+	if o.Predecessor == nil {
+		kept.restore()
+	} // else they were handed over
+	d.control.KeepOrders(func() error {
+		d.former.order(b.Orders())
+		return kept.keep()
+	})
 	d.control.Discoveries = d.finding.health
+	d.control.Succeed(control.Succession{Upgrade: d.upgradeBy, Former: d.former.list})
 	d.admin = newAdmin(d)
 	tuneMemory(b)
 	return d, nil
@@ -118,24 +137,26 @@ func (d *Daemon) Log() *slog.Logger { return d.log }
 // Start opens the admin addresses, the control socket and the listeners: all of them or, with an error, none. What the
 // file asks for and can't be had is a ListenErrors.
 func (d *Daemon) Start() error {
-	socket, failed := d.listenControl()
+	failed := d.listenControl()
 	failed = append(failed, d.admin.listen(d.addressesOf("admin"))...)
-	if socket != nil {
-		d.serving.Add(1)
-		go d.serveControl(socket)
-	}
 	if len(failed) > 0 {
 		return failed
 	}
-	if err := d.told.open(); err != nil {
-		return ListenErrors{fmt.Errorf("%s: admin.readiness_file: %w", d.file.Name, err)}
+	if d.options.Predecessor == nil {
+		if err := d.told.open(); err != nil {
+			return ListenErrors{fmt.Errorf("%s: admin.readiness_file: %w", d.file.Name, err)}
+		}
 	}
 	d.finding.start(d)
 	if err := d.balancer.Start(); err != nil {
 		return d.explain(err)
 	}
+	if err := d.succeed(); err != nil {
+		return err
+	}
 	d.told.follow()
 	d.admin.serve()
+	d.serveControl()
 	d.log.Info("serving", "version", d.options.Version, "file", d.file.Name, "listeners", d.listening(),
 		"admin", d.AdminAddresses(), "socket", d.file.Admin.Socket)
 	for _, w := range d.file.Warnings {
@@ -144,41 +165,36 @@ func (d *Daemon) Start() error {
 	return nil
 }
 
-// listenControl opens the control socket; without one in the configuration it is nil.
-func (d *Daemon) listenControl() (net.Listener, ListenErrors) {
-	if d.file.Admin.Socket == "" {
-		return nil, nil
+// listenControl opens the control socket, or goes on with that of a process before this one.
+func (d *Daemon) listenControl() ListenErrors {
+	path := d.file.Admin.Socket
+	if path == "" {
+		return nil
 	}
-	access, err := d.socketAccess()
+	var l net.Listener
+	var err error
+	if file := d.options.Predecessor.Take(controlOwner, path); file != nil {
+		l, err = net.FileListener(file)
+	} else {
+		l, err = control.Listen(path)
+	}
 	if err != nil {
-		return nil, ListenErrors{fmt.Errorf("%s: %w", d.file.Name, err)}
+		return ListenErrors{fmt.Errorf("%s: admin.socket: %w", d.file.Name, err)}
 	}
-	l, err := control.Listen(d.file.Admin.Socket, access)
-	if err != nil {
-		return nil, ListenErrors{fmt.Errorf("%s: admin.socket: %w", d.file.Name, err)}
-	}
-	return l, nil
+	d.socket = l.(*net.UnixListener)
+	return nil
 }
 
-// socketAccess is who may give orders.
-func (d *Daemon) socketAccess() (control.Access, error) {
-	a := d.file.Admin
-	owner, err := config.UserID(a.SocketOwner)
-	if err != nil {
-		return control.Access{}, fmt.Errorf("admin.socket_owner: %w", err)
+func (d *Daemon) serveControl() {
+	if d.socket == nil {
+		return
 	}
-	group, err := config.GroupID(a.SocketGroup)
-	if err != nil {
-		return control.Access{}, fmt.Errorf("admin.socket_group: %w", err)
-	}
-	return control.Access{Mode: a.SocketMode, Owner: owner, Group: group, SetOwner: a.SocketOwner != "", SetGroup: a.SocketGroup != ""}, nil
-}
-
-func (d *Daemon) serveControl(l net.Listener) {
-	defer d.serving.Done()
-	if err := d.control.Serve(l); err != nil {
-		d.log.Error("the control socket is not served any more", "error", err)
-	}
+	d.socket.SetUnlinkOnClose(true) // which is not so for one that another process has made
+	d.serving.Go(func() {
+		if err := d.control.Serve(d.socket); err != nil {
+			d.log.Error("the control socket is not served any more", "error", err)
+		}
+	})
 }
 
 // listening lists where clients are served.
@@ -217,8 +233,11 @@ func (d *Daemon) Close() {
 		d.log.Info("ended")
 		d.admin.close()
 		d.control.Close()
+		if d.socket != nil {
+			_ = d.socket.Close() // one that was never served
+		}
 		d.serving.Wait()
-		d.repeats.Close()
+		d.former.close()
 		d.output.Close()
 	})
 }

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -40,7 +41,11 @@ func (h *herald) ready() {
 	if h.notifier == nil {
 		return
 	}
-	h.tell(systemd.Ready, systemd.Status(h.line()))
+	states := []string{systemd.Ready, systemd.Status(h.line())}
+	if h.daemon.options.Predecessor != nil {
+		states = append(states, systemd.MainPID(os.Getpid())) // the one before has said so; this is for those who could not hear it
+	}
+	h.tell(states...)
 	ctx, cancel := context.WithCancel(context.Background())
 	h.cancel = cancel
 	h.running.Add(1)
@@ -84,6 +89,28 @@ func (h *herald) beat(ctx context.Context, most time.Duration) {
 		states = append(states, systemd.Alive)
 	}
 	h.tell(states...)
+}
+
+// reloading says that a step has begun after which the service manager is told Ready again.
+func (h *herald) reloading() { h.tell(systemd.Reloading()) }
+
+// reloaded says that the step is over.
+func (h *herald) reloaded() { h.tell(systemd.Ready, systemd.Status(h.line())) }
+
+// handOver leaves the service manager to another process, from which it hears that the service is ready.
+func (h *herald) handOver(pid int) {
+	h.cancel()
+	h.running.Wait()
+	h.tell(systemd.MainPID(pid))
+}
+
+// takeBack undoes handOver.
+func (h *herald) takeBack() {
+	if h.notifier == nil {
+		return
+	}
+	h.tell(systemd.MainPID(os.Getpid()))
+	h.ready()
 }
 
 // stopping says that the end has begun, and how long it may take.

@@ -59,6 +59,28 @@ func (r *readiness) open() error {
 	return nil
 }
 
+// take makes a file ours that another process has kept up to now, and says nothing new in it before there is something.
+func (r *readiness) take() {
+	r.mu.Lock()
+	r.mu.made = r.path != ""
+	r.mu.Unlock()
+}
+
+// letGo leaves the file to another process, as it is.
+func (r *readiness) letGo() {
+	r.mu.Lock()
+	r.mu.made, r.mu.left = false, true
+	r.mu.Unlock()
+}
+
+// takeBack undoes letGo.
+func (r *readiness) takeBack() {
+	r.mu.Lock()
+	r.mu.made, r.mu.left = r.path != "", false
+	r.mu.Unlock()
+	r.nudge()
+}
+
 // follow begins to keep the file in step.
 func (r *readiness) follow() {
 	if r.path != "" {

@@ -10,10 +10,10 @@ import (
 )
 
 // Run serves what the file says until a signal ends it. SIGTERM or SIGINT shut down in order; another one of them cuts
-// that short. Errors are those of New and Start; a shutdown by signal is none.
+// that short. SIGUSR2 is an upgrade. Errors are those of New and Start; a shutdown by signal is none.
 func Run(file *config.File, o Options) error {
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP, syscall.SIGUSR2)
 	defer signal.Stop(signals)
 	d, err := New(file, o)
 	if err != nil {
@@ -30,25 +30,44 @@ func Run(file *config.File, o Options) error {
 	return nil
 }
 
-// obey returns when the daemon has been ended by signals.
+// obey returns when the daemon has been ended by signals, or by an upgrade.
 func (d *Daemon) obey(signals <-chan os.Signal, h *herald) {
 	ctx, cut := context.WithCancel(context.Background())
 	defer cut()
+	defer d.endAttempt()
 	var over chan struct{} // closed when the shutdown is complete; nil before it begins
 	for {
 		select {
 		case <-over:
 			return
 		case <-h.beats:
+		case r := <-d.upgrading.requests:
+			if over != nil {
+				d.refuse(r, "this process is told to end")
+			} else {
+				d.beginUpgrade(r, h)
+			}
+		case a := <-d.upgrading.attempts:
+			if heir := d.settle(a, h, over != nil); heir != nil {
+				d.linger(signals, heir)
+				return
+			}
 		case s := <-signals:
 			switch {
+			case s == syscall.SIGUSR2 && over == nil:
+				d.beginUpgrade(upgradeRequest{timeout: UpgradeTimeout, by: "SIGUSR2", answer: make(chan upgradeAnswer, 1)}, h)
+			case s == syscall.SIGUSR2:
+				d.log.Warn("no upgrade: this process is told to end")
 			case s == syscall.SIGHUP:
-				d.reopenLog()
 				d.log.Warn("SIGHUP: this build can't reload its configuration yet; restart to apply changes")
 			case over == nil:
 				d.log.Info("shutdown asked for", "signal", s.String())
 				over = make(chan struct{})
 				d.leave()
+				d.former.ending()
+				if d.upgrading.cancel != nil {
+					d.upgrading.cancel()
+				}
 				h.stopping()
 				go func() {
 					defer close(over)

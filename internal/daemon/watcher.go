@@ -13,7 +13,7 @@ type watcher struct {
 
 // Watch begins to probe a backend, or probes it at once when its addresses have changed.
 func (w watcher) Watch(b *balancer.Backend) {
-	w.fleet.Watch(b, probe.Target{Pool: b.Pool.Name(), Name: b.Name, Host: b.Host, Addresses: b.Addresses}, w.config(b))
+	w.fleet.Watch(b, probe.Target{Pool: b.Pool.Name(), Name: b.Name, Host: b.Host, Addresses: b.Addresses, Known: known(b.Known())}, w.config(b))
 }
 
 // Forget ends that.
@@ -47,4 +47,17 @@ func verdict(v probe.Verdict) balancer.Verdict {
 		return balancer.Leaving
 	}
 	return balancer.Undecided
+}
+
+// known is a verdict of the balancer in the probes' words.
+func known(v balancer.Verdict) probe.Verdict {
+	switch v {
+	case balancer.Fit:
+		return probe.Fit
+	case balancer.Unfit:
+		return probe.Unfit
+	case balancer.Leaving:
+		return probe.Leaving
+	}
+	return probe.Undecided
 }

@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // States of sd_notify(3).
@@ -18,6 +21,28 @@ const (
 	// Alive is the sign of life that the watchdog waits for.
 	Alive = "WATCHDOG=1"
 )
+
+// Reloading says that the service is busy with a change of itself, until it says Ready again. The time is that at
+// which it began (CLOCK_MONOTONIC), as sd_notify(3) asks for.
+func Reloading() string {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return "RELOADING=1"
+	}
+	return "RELOADING=1\nMONOTONIC_USEC=" + strconv.FormatInt(now.Nano()/1000, 10)
+}
+
+// MainPID says which process is the service's main one from now on: the sender's child, or the sender itself.
+func MainPID(pid int) string { return "MAINPID=" + strconv.Itoa(pid) }
+
+// ForSuccessor is an environment without what is meant for this process alone, so that another one can take its place
+// before the service manager.
+func ForSuccessor(environment []string, own int) []string {
+	return slices.DeleteFunc(slices.Clone(environment), func(v string) bool {
+		pid, ok := strings.CutPrefix(v, "WATCHDOG_PID=")
+		return ok && pid == strconv.Itoa(own)
+	})
+}
 
 // Status is a line for people: what the service does. "systemctl status" shows it.
 func Status(line string) string {

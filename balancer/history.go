@@ -43,14 +43,23 @@ func (b *Balancer) sample(now time.Time) {
 		p.mu.Unlock()
 	}
 	for i := range entries { // without the lock: this is slower
-		e := &entries[i]
-		counted := e.Source.metrics.Read()
-		e.ToServer, e.ToClient = counted.ToServer, counted.ToClient
-		e.Greetings, e.GreetingSeconds = counted.Greetings, counted.GreetingSeconds
+		b.count(&entries[i])
 	}
 	b.past.Sample(now, entries)
 	clear(entries[len(entries):cap(entries)]) // backends that are gone
 	b.past.entries = entries
+}
+
+// count reads the counters of a backend. Where nobody has been since the reading before, nothing can have changed.
+func (b *Balancer) count(e *history.Entry[*Backend]) {
+	was, _ := b.past.Now(e.Source)
+	if e.Sessions == 0 && was.Sessions == 0 && e.Total == was.Total {
+		e.ToServer, e.ToClient, e.Greetings, e.GreetingSeconds = was.ToServer, was.ToClient, was.Greetings, was.GreetingSeconds
+		return
+	}
+	counted := e.Source.metrics.Read()
+	e.ToServer, e.ToClient = counted.ToServer, counted.ToClient
+	e.Greetings, e.GreetingSeconds = counted.Greetings, counted.GreetingSeconds
 }
 
 // reading is what the pool's lock guards.

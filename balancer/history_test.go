@@ -12,7 +12,7 @@ import (
 )
 
 // still builds a balancer that is never started, so that a test alone reads its counters.
-func still(t *testing.T, backends ...BackendConfig) *Balancer {
+func still(t testing.TB, backends ...BackendConfig) *Balancer {
 	t.Helper()
 	b, err := New(Config{
 		Engine:    EngineConfig{Kind: "goroutines", Pipes: 1, PipeSize: 1 << 16},

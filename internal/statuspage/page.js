@@ -270,7 +270,8 @@ class Row {
 			"To the server": bytes(b.to_server).join(" "), "To clients": bytes(b.to_client).join(" "),
 			"Probed": ago(b.probed), "Probe's connect": took((b.connect || -1000) / 1000).join(" "),
 			"Probe's greeting": took((b.greeting || -1000) / 1000).join(" "),
-			"Order": b.order ? [b.order, b.ordered_by && "by " + b.ordered_by, ever(b.ordered_at) && ago(b.ordered_at)].filter(Boolean).join(" ") : "",
+			"Order": b.order ? [b.order, b.ordered_by && "by " + b.ordered_by, ever(b.ordered_at) && ago(b.ordered_at),
+				b.close_idle && "(idle sessions are closed)", ever(b.deadline) && `(the others are cut in ${span(Date.parse(b.deadline) - now)})`].filter(Boolean).join(" ") : "",
 		};
 		const list = Object.entries(facts).filter(([, v]) => v);
 		if (this.facts.children.length !== list.length) this.facts.replaceChildren(...list.map(() => el("div", {}, el("dt"), el("dd"))));
@@ -349,7 +350,7 @@ class Pool {
 			else lines.push([ever(d.answered) ? `Discovery: ${d.members} listed by ${d.seed}, ${since(d.answered, now)} ago` : "Discovery: nobody has answered yet", false]);
 		}
 		for (const n of p.names || []) if (n.error) lines.push([`${n.host} does not resolve for ${since(n.failing, now)}, keeping what is known (${n.addresses}). ${n.error}`, true]);
-		for (const a of p.absent || []) lines.push([`Ordered for ${a.backend || a.name || "a backend"}, which is no member now: ${a.order}`, false]);
+		for (const a of p.absent || []) lines.push([`Ordered for ${a.backend}, which is no member now: ${a.order}`, false]);
 		while (this.asides.children.length > lines.length) this.asides.lastChild.remove();
 		while (this.asides.children.length < lines.length) this.asides.append(el("p"));
 		lines.forEach(([text, bad], i) => { say(this.asides.children[i], text); mark(this.asides.children[i], "class", bad ? "aside failing" : "aside"); });

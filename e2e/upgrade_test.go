@@ -344,6 +344,41 @@ func TestUpgradeKnowsWhatWas(t *testing.T) {
 	p.poll("sessions from before to be over", func() bool { s := p.status(); return len(s.Former) == 0 && backend(t, s, "one").Former == 0 })
 }
 
+// manager is a service manager that hears all it is told at once.
+type manager struct {
+	t      *testing.T
+	states chan string
+}
+
+func listenTo(t *testing.T, c *net.UnixConn) *manager {
+	m := &manager{t: t, states: make(chan string, 1<<16)}
+	go func() {
+		for b := make([]byte, 4096); ; {
+			n, err := c.Read(b)
+			if err != nil {
+				return // the test is over
+			}
+			m.states <- string(b[:n])
+		}
+	}()
+	return m
+}
+
+// await waits until it is told a state.
+func (m *manager) await(state string) {
+	m.t.Helper()
+	for timeout := time.After(patience); ; {
+		select {
+		case told := <-m.states:
+			if strings.Contains(told, state) {
+				return
+			}
+		case <-timeout:
+			m.t.Fatalf("the service manager was not told %s", state)
+		}
+	}
+}
+
 // TestUpgradeFails: a new process that can't serve changes nothing, and one says why. So does an upgrade during an upgrade.
 func TestUpgradeFails(t *testing.T) {
 	onLinux(t)
@@ -360,11 +395,11 @@ func TestUpgradeFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	manager := serviceManager(t)
+	manager := listenTo(t, serviceManager(t))
 	p := spawnProgram(t, program, config)
 	p.serving()
 	p.awaitReady()
-	awaitState(t, manager, "READY=1")
+	manager.await("READY=1")
 	eventually(t, "the readiness file to say yes", func() bool { b, _ := os.ReadFile(readiness); return string(b) == "0\n" })
 	says := watchFile(t, readiness)
 	held := connect(t, p.open("mysql"))
@@ -399,8 +434,8 @@ func TestUpgradeFails(t *testing.T) {
 		}
 		db.Close()
 		p.poll("the new session to be over", func() bool { return p.status().Sessions == 1 })
-		awaitState(t, manager, "RELOADING=1\nMONOTONIC_USEC=")
-		awaitState(t, manager, "READY=1")
+		manager.await("RELOADING=1\nMONOTONIC_USEC=")
+		manager.await("READY=1")
 	}
 
 	replace(config, string(good)+"[nonsense]\n", 0o600)
@@ -459,10 +494,10 @@ func TestUpgradeFails(t *testing.T) {
 	r := p.awaitMessage("upgrade: another process has taken over")
 	second := int(r["pid"].(float64))
 	endWithTest(t, second)
-	awaitState(t, manager, "RELOADING=1")
-	awaitState(t, manager, fmt.Sprintf("MAINPID=%d", second))
-	awaitState(t, manager, "READY=1")
-	awaitState(t, manager, "WATCHDOG=1")
+	manager.await("RELOADING=1")
+	manager.await(fmt.Sprintf("MAINPID=%d", second))
+	manager.await("READY=1")
+	manager.await("WATCHDOG=1")
 	if s := p.status(); s.PID != second || len(s.Former) != 1 {
 		t.Errorf("process %d answers, and before it there were %v", s.PID, s.Former)
 	}

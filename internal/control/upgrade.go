@@ -48,6 +48,13 @@ func (s *Server) Succeed(how Succession) { s.succession = how }
 // Hold makes clients of the server wait that want to change something, for another process is about to answer in its place.
 func (s *Server) Hold(on bool) { s.held.Store(on) }
 
+// Leave is Close for a server in whose place another process answers from now on: answered is called as soon as nobody new is
+// answered here, and those who wait for an answer still get it.
+func (s *Server) Leave(answered func()) {
+	s.http.RegisterOnShutdown(answered)
+	s.Close()
+}
+
 // unlessHeld sends requests back that must not be carried out now.
 func (s *Server) unlessHeld(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -173,7 +173,7 @@ func (d *Daemon) settle(a attempt, h *herald, ending bool) *upgrade.Heir {
 	}
 	done := control.Upgraded{PID: a.heir.PID, Version: a.heir.Build, FormerPID: os.Getpid(), Sessions: d.balancer.Sessions()}
 	d.log.Info("upgrade: another process has taken over", "by", a.request.by, "pid", done.PID, "version", done.Version, "sessions", done.Sessions)
-	a.request.answer <- upgradeAnswer{done: done}
+	d.withdraw(a.heir, func() { a.request.answer <- upgradeAnswer{done: done} })
 	return a.heir
 }
 
@@ -208,19 +208,19 @@ func (d *Daemon) letGo(heir *upgrade.Heir, h *herald) error {
 	return nil
 }
 
-// withdraw stops listening everywhere. The sessions go on.
-func (d *Daemon) withdraw(heir *upgrade.Heir) {
+// withdraw stops listening everywhere, and then has whoever asked for the upgrade told: what is asked next is answered by
+// the new process. The sessions go on.
+func (d *Daemon) withdraw(heir *upgrade.Heir, tell func()) {
 	d.balancer.Retire()
 	if d.socket != nil {
 		d.socket.SetUnlinkOnClose(!upgrade.Uses(heir.Uses, controlOwner, d.file.Admin.Socket))
 	}
-	d.control.Close()
+	d.control.Leave(tell)
 	d.admin.close()
 }
 
 // linger lets the sessions of a process that has been replaced end. It returns when none is left, or the time for that is over.
 func (d *Daemon) linger(signals <-chan os.Signal, heir *upgrade.Heir) {
-	d.withdraw(heir)
 	var talking sync.WaitGroup
 	stop := make(chan struct{})
 	talking.Go(func() { reportCounts(heir.Line, d.balancer.Counts, stop) })

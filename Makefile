@@ -10,10 +10,10 @@ TEST_TIMEOUT ?= 15m
 # How long each fuzz target runs.
 FUZZTIME ?= 10s
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
-# Arguments for make demo, such as ARGS="--fes 5 --chaos", and for make bench.
+# Arguments for make demo, such as ARGS="--fes 5 --chaos", for make chaos and for make bench.
 ARGS ?=
 
-.PHONY: build demo test mixed bench check lint fuzz clean help
+.PHONY: build demo test mixed chaos bench check lint fuzz clean help
 
 build: ## the static binary ./fairlead
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o fairlead .
@@ -27,6 +27,9 @@ test: ## all tests; those that need a server which is not installed say so and a
 
 mixed: ## 10,000 connections of every kind at random on one port, half a minute
 	FAIRLEAD_E2E_MIXED=10000 $(GO) test -count=1 -timeout 10m -run TestMixedClientsOnOnePort ./e2e
+
+chaos: ## a random script of faults under clients that check every byte, 5 minutes (ARGS="--seed 7 --minutes 2")
+	FAIRLEAD_CHAOS="--minutes 5 $(ARGS)" $(GO) test -count=1 -timeout 24h -v -run 'TestChaos$$' ./e2e
 
 bench: ## fairlead side by side with its peers, about 20 minutes (ARGS="--rounds 1 --loads a")
 	$(GO) run ./e2e/bench $(ARGS)

@@ -83,7 +83,8 @@ func (s *session) readGreeting(b []byte) (length int, err error) {
 	case err != nil:
 		return 0, &setupError{reason: "greeting_malformed", text: "greeting: " + err.Error()}
 	}
-	s.login.connectionID = greeting.ConnectionID
+	s.login.connectionID, s.login.capabilities = greeting.ConnectionID, greeting.Capabilities
+	s.tells = greeting.Status&mysqlwire.StatusAutocommit != 0
 	return whole, nil
 }
 

@@ -100,6 +100,7 @@ func (s *session) passLogin(server splice.Conn, p *passed, deadline time.Time) e
 			return s.strange(buffer[:got], h)
 		}
 		s.login.user, s.login.database, s.login.program = newWord(login.User), newWord(login.Database), newWord(login.Program())
+		s.login.capabilities &= login.Capabilities
 		if err := s.countLogin(login.SSLRequest); err != nil {
 			return err
 		}

@@ -33,6 +33,7 @@ type placement struct {
 	config            *settings
 	lease             *Lease
 	connectionID      uint32
+	capabilities      mysqlwire.Capability
 	connect, greeting time.Duration
 }
 
@@ -82,12 +83,13 @@ func (s *session) moveLogin(server splice.Conn, greeting []byte, deadline time.T
 	}
 	m.began, m.deadline = time.Now(), deadline
 	m.from = placement{server: server, pool: s.pool, config: s.config, lease: s.lease,
-		connectionID: s.login.connectionID, connect: s.connect, greeting: s.greeting}
+		connectionID: s.login.connectionID, capabilities: s.login.capabilities, connect: s.connect, greeting: s.greeting}
 	s.pool, s.config, s.lease = m.to.pool, m.to.settings, nil
 	next, answer, err := s.lead()
 	if errors.Is(err, errDialect) && m.from.server != nil && m.lost == nil {
 		s.pool, s.config, s.lease = m.from.pool, m.from.config, m.from.lease
-		s.login.connectionID, s.connect, s.greeting = m.from.connectionID, m.from.connect, m.from.greeting
+		s.login.connectionID, s.login.capabilities = m.from.connectionID, m.from.capabilities
+		s.connect, s.greeting = m.from.connect, m.from.greeting
 		m.from.lease = nil
 		return s.stay(server, "capabilities", deadline, joint)
 	}
@@ -154,6 +156,7 @@ func (s *session) replay(server splice.Conn, greeting []byte, deadline time.Time
 	if !ok {
 		return nil, errDialect
 	}
+	s.login.capabilities &= login.Capabilities
 	s.moving.leave()
 	answering := s.step(time.Now(), s.config.GreetingTimeout, deadline)
 	packet, _ := mysqlwire.AppendPacket(nil, login.Append(nil), 1)

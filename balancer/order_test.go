@@ -97,7 +97,7 @@ func TestDeadline(t *testing.T) {
 			}
 		}
 		order(time.Now().Add(hang))
-		r.Pool("fe").sweep(time.Now())
+		r.sweepPool(r.Pool("fe"), time.Now())
 		if n := b.Sessions(); n != 2 {
 			t.Fatalf("%d sessions are left before the deadline", n)
 		}

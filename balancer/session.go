@@ -9,8 +9,10 @@ import (
 	"time"
 	"unique"
 
+	"fairlead/balancer/idle"
 	"fairlead/balancer/sniff"
 	"fairlead/balancer/splice"
+	"fairlead/internal/mysqlwire"
 )
 
 // session is one client's connection, from the accept to the log line. run is its life up to the join; after that
@@ -41,6 +43,7 @@ type session struct {
 	begun              atomic.Bool  // logged in, about to be joined: from now on login may be read by others
 	denied             bool         // the server has said no to the login
 	routed             bool         // its login decides which pool it goes to
+	tells              bool         // the server's greeting says whether autocommit is on
 	counted            bool         // among its user's and its database's sessions
 	killed             atomic.Bool  // by a person
 	overdue            atomic.Bool  // cut by the deadline of a drain
@@ -51,6 +54,7 @@ type session struct {
 // read.
 type identity struct {
 	connectionID            uint32
+	capabilities            mysqlwire.Capability // that both sides have announced
 	user, database, program word
 }
 
@@ -112,6 +116,9 @@ func (s *session) run(present int64) {
 		return
 	}
 	s.arrival, s.terms = nil, nil
+	if joint.Settled && !s.denied {
+		joint.Idler = idle.New(s.login.capabilities, s.tells)
+	}
 	s.listener.balancer.sessionBegun(s)
 	if !s.lease.lastResort && s.lease.Backend.bad.Load() { // it went down while the pool left this session to itself
 		s.config.tend(s.task, true)

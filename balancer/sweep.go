@@ -7,8 +7,17 @@ import (
 	"fairlead/balancer/splice"
 )
 
-// sweepEvery is how often orders are looked at that end sessions.
-const sweepEvery = 250 * time.Millisecond
+const (
+	// sweepEvery is how often orders are looked at that end sessions.
+	sweepEvery = 250 * time.Millisecond
+	// idleFor is how long nothing has moved in a session that counts as idle. Clients take a connection from their pool,
+	// look whether it is alive, and use it within milliseconds; those that leave out the look where the connection has been used
+	// just now (HikariCP: within 500 ms) are left alone for longer than that.
+	idleFor = time.Second
+	// fewest is how many idle sessions one look ends at least, if there are so many; of many more it ends an eighth, so that
+	// they come back elsewhere by and by.
+	fewest = 50
+)
 
 // sweep carries out, again and again, what orders say of sessions.
 func (b *Balancer) sweep(ctx context.Context) {
@@ -20,19 +29,35 @@ func (b *Balancer) sweep(ctx context.Context) {
 			return
 		case <-every.C:
 			for _, p := range b.now().allPools() {
-				p.sweep(time.Now())
+				b.sweepPool(p, time.Now())
 			}
 		}
 	}
 }
 
-// sweep does it for one pool, once.
-func (p *Pool) sweep(now time.Time) {
-	for _, b := range p.holding() {
-		if o := p.standing(b); !o.Deadline.IsZero() && !now.Before(o.Deadline) {
-			p.cutAll(b)
+// sweepPool does it for one pool, once.
+func (b *Balancer) sweepPool(p *Pool, now time.Time) {
+	for _, backend := range p.holding() {
+		o := p.standing(backend)
+		switch {
+		case !o.Deadline.IsZero() && !now.Before(o.Deadline):
+			p.cutAll(backend)
+		case o.CloseIdle:
+			all := p.joined(backend)
+			b.engine.EndIdle(all, idleFor, max(fewest, len(all)/8), splice.DrainedIdle)
 		}
 	}
+}
+
+// joined are the sessions of a backend that are set up.
+func (p *Pool) joined(b *Backend) []splice.Task {
+	var all []splice.Task
+	for _, s := range p.holders(b) {
+		if s.begun.Load() {
+			all = append(all, s.task)
+		}
+	}
+	return all
 }
 
 // standing is the order that stands for a backend, if it has sessions left.

@@ -68,7 +68,11 @@ func (f *faults) sniff(c Config, at string, sniff SniffConfig) {
 }
 
 func (f *faults) sniffRoute(c Config, at string, r SniffRoute) {
-	oneOf(f, at+".protocol", r.Protocol, SniffHTTP, SniffTLS, SniffMySQL)
+	if r.Protocol == "https" {
+		f.add(at+".protocol", `unknown protocol "https"`, `it is told by its TLS: write "tls"`)
+	} else {
+		oneOf(f, at+".protocol", r.Protocol, SniffHTTP, SniffTLS, SniffMySQL)
+	}
 	f.poolOf(c, at+".pool", "route", r.Pool)
 	for _, p := range c.Pools {
 		if p.Name == r.Pool && p.Protocol == MySQL && (r.Protocol == SniffHTTP || r.Protocol == SniffTLS) {

@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"database/sql"
+	"database/sql/driver"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,10 +11,11 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/go-sql-driver/mysql"
+
 	"fairlead/balancer"
 	"fairlead/internal/fakefe"
 )
-
 
 // TestDrainWaits: a command that waits for a drain tells how many sessions are left, and how it has come to its end.
 func TestDrainWaits(t *testing.T) {
@@ -87,4 +91,121 @@ func TestOrdersSurviveARestart(t *testing.T) {
 	p = start(t, text)
 	p.awaitMessage("the state file can't be used: orders that stood before the restart are forgotten")
 	p.becomes("two", balancer.Up)
+}
+
+// TestCloseIdle: on a real server a drain with --close-idle ends the idle connections of a pool, whatever they were used for, and none that
+// has something under way: a transaction (begun by text, by autocommit=0, by a prepared statement), a query, a result that is only read by half, a lock.
+func TestCloseIdle(t *testing.T) {
+	for _, engine := range []string{"loops", "goroutines"} {
+		t.Run(engine, func(t *testing.T) {
+			server := startMariaDBs(t, 1)[0]
+			p := start(t, inFrontOf(quickPool, "", server.address())+"[engine]\nkind = \""+engine+"\"\n")
+			p.becomes("1", balancer.Up)
+			dsn := "root@tcp(" + p.address("mysql") + ")/"
+			busy := map[string]*sql.Conn{}
+			idle := map[string]*sql.Conn{}
+			for name, c := range closeIdleCases {
+				db := openDB(t, dsn+c.parameters)
+				conn := connect(t, db)
+				for _, statement := range c.statements {
+					if _, err := conn.ExecContext(t.Context(), statement); err != nil && !c.fails {
+						t.Fatalf("%s: %s: %v", name, statement, err)
+					}
+				}
+				if c.busy {
+					busy[name] = conn
+				} else {
+					idle[name] = conn
+				}
+			}
+			half := connect(t, openDB(t, dsn))
+			rows, err := half.QueryContext(t.Context(), manyRows)
+			if err != nil || !rows.Next() {
+				t.Fatal(err)
+			}
+			asking := connect(t, openDB(t, dsn))
+			asked := make(chan error, 1)
+			go func() {
+				var slept int
+				asked <- asking.QueryRowContext(t.Context(), "select sleep(4)").Scan(&slept)
+			}()
+			prepared := connect(t, openDB(t, dsn))
+			statement, err := prepared.PrepareContext(t.Context(), "start transaction")
+			if err == nil {
+				_, err = statement.ExecContext(t.Context())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			busy["a transaction begun by a prepared statement"] = prepared
+
+			p.command("drain", "1", "--close-idle").wants(t, 0, "fe/1 is draining", "")
+			wanted := len(busy) + 2
+			p.poll("the idle sessions to be ended", func() bool { return backend(t, p.status(), "1").Sessions <= wanted })
+			if err := <-asked; err != nil {
+				t.Errorf("a query that ran for 4 s: %v", err)
+			}
+			n := 1
+			for rows.Next() {
+				n++
+			}
+			if err := rows.Err(); err != nil || n != 3_000_000 {
+				t.Errorf("a result that was read by half: %d rows, %v", n, err)
+			}
+			_ = rows.Close()
+			// Most of the result was moved unseen, which the goroutines account for up to a second late. The next command after
+			// that makes known again what the session does.
+			ask(t, half, "select sleep(1.5)")
+			ask(t, half, "select 1")
+			for name, conn := range busy {
+				if got, err := tryAsk(t, conn, "select 'there'"); got != "there" {
+					t.Errorf("%s: %q, %v", name, got, err)
+				}
+				if _, err := conn.ExecContext(t.Context(), "rollback"); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			for name, conn := range idle {
+				if err := conn.PingContext(t.Context()); !errors.Is(err, driver.ErrBadConn) && !errors.Is(err, mysql.ErrInvalidConn) {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			ended, _ := p.records()
+			for _, r := range ended {
+				if r["msg"] == "session" && r["end"] != "drained_idle" {
+					t.Errorf("a session ended otherwise: %v", r)
+				}
+			}
+			p.command("drain", "1", "--close-idle", "--wait", "--deadline", "4s").wants(t, 3, "fe/1: 0 sessions left", "has cut 1 session") // the prepared one stays in doubt
+		})
+	}
+}
+
+// manyRows is a result that all buffers together do not hold.
+const manyRows = "select a.n from (select 1 n union all select 2 union all select 3 union all select 4 union all select 5 union all select 6 union all select 7 " +
+	"union all select 8 union all select 9 union all select 10) a, (select 1 n union all select 2 union all select 3 union all select 4 union all select 5 " +
+	"union all select 6 union all select 7 union all select 8 union all select 9 union all select 10) b, information_schema.collations c, information_schema.collations d limit 3000000"
+
+var closeIdleCases = map[string]struct {
+	parameters string
+	statements []string
+	fails      bool
+	busy       bool
+}{
+	"nothing said":              {},
+	"a query":                   {statements: []string{"select 1"}},
+	"an error":                  {statements: []string{"select nothing"}, fails: true},
+	"a small result":            {statements: []string{"select * from information_schema.collations limit 20"}},
+	"several statements":        {parameters: "?multiStatements=true", statements: []string{"select 1; do 2; select 3"}},
+	"settings":                  {statements: []string{"set names utf8mb4", "set autocommit=1", "use mysql"}},
+	"a transaction and its end": {statements: []string{"begin", "select 1", "commit"}},
+	"rolled back":               {statements: []string{"set autocommit=0", "select 1", "rollback"}},
+	"autocommit off and on":     {statements: []string{"set autocommit=0", "select 1", "set autocommit=1"}},
+	"begin":                     {statements: []string{"begin"}, busy: true},
+	"start transaction":         {statements: []string{" /* app */ Start  Transaction read only", "select 1"}, busy: true},
+	"a second statement begins": {parameters: "?multiStatements=true", statements: []string{"select 1; begin"}, busy: true},
+	"autocommit=0":              {statements: []string{"set session autocommit = off", "select 1"}, busy: true},
+	"committed, and on":         {statements: []string{"begin", "commit and chain"}, busy: true},
+	"a savepoint":               {statements: []string{"begin", "savepoint a", "rollback to a"}, busy: true},
+	"locked tables":             {statements: []string{"lock tables mysql.user read"}, busy: true},
 }

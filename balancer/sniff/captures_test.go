@@ -4,6 +4,9 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"fairlead/internal/mysqlwire"
@@ -82,6 +85,26 @@ func captures(t testing.TB) map[string][]byte {
 		"login": someLogin, "SSLRequest": sslRequest, "old login": oldLogin,
 		"psql": []byte(psqlSSL), "ssh": []byte(sshClient), "PROXY v1": []byte(proxyOfV1), "PROXY v2": []byte(proxyOfV2),
 	}
+}
+
+// recorded are the first bytes that real programs have sent, by protocol and program: "tls-curl".
+func recorded(t testing.TB) map[string][]byte {
+	t.Helper()
+	all := map[string][]byte{}
+	for prefix, pattern := range map[string]string{"": "testdata/captures/*.bin", "mysql-": "../../internal/mysqlwire/testdata/logins/*.bin"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no captures at %s: %v", pattern, err)
+		}
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all[prefix+strings.TrimSuffix(filepath.Base(file), ".bin")] = b
+		}
+	}
+	return all
 }
 
 // claim is a ClientHello's beginning that claims so many bytes.

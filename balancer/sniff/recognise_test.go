@@ -31,6 +31,25 @@ func TestCaptures(t *testing.T) {
 	}
 }
 
+// TestRecorded: so are those of real programs.
+func TestRecorded(t *testing.T) {
+	for what, first := range recorded(t) {
+		want, _, _ := strings.Cut(what, "-")
+		_, _, proxy := Proxy(first)
+		for protocol, got := range map[string]Verdict{"tls": TLS(first), "http": HTTP(first), "mysql": MySQL(first), "proxy": proxy} {
+			if expected := map[bool]Verdict{true: Yes, false: No}[want == protocol]; got != expected {
+				t.Errorf("%s: %s? %v", what, protocol, got)
+			}
+		}
+	}
+	if h, v := ClientHello(recorded(t)["tls-curl"]); v != Yes || h.SNI != "fe1.fe.example" || !reflect.DeepEqual(h.ALPN, []string{"h2", "http/1.1"}) {
+		t.Errorf("curl's hello: %v, %v", h, v)
+	}
+	if host, v := Host(recorded(t)["http-curl-stream-load"]); v != Yes || host != "127.0.0.1" {
+		t.Errorf("the host of a stream load: %q, %v", host, v)
+	}
+}
+
 func TestClientHello(t *testing.T) {
 	one := hello(t, &tls.Config{ServerName: "Sql.FE.example", NextProtos: []string{"h2", "http/1.1"}})
 	want := Hello{SNI: "sql.fe.example", ALPN: []string{"h2", "http/1.1"}}
@@ -137,9 +156,11 @@ func holds(t *testing.T, first, more []byte, recognise func([]byte) (found strin
 }
 
 func seed(f *testing.F) {
-	for _, first := range captures(f) {
-		f.Add(first, []byte("more"))
-		f.Add(first[:len(first)/2], first[len(first)/2:])
+	for _, all := range []map[string][]byte{captures(f), recorded(f)} {
+		for _, first := range all {
+			f.Add(first, []byte("more"))
+			f.Add(first[:len(first)/2], first[len(first)/2:])
+		}
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"os"
 	"runtime"
 	"time"
+
+	"fairlead/balancer/idle"
 )
 
 // Engine carries the sessions of any number of listeners. Its methods may be called from any goroutine.
@@ -16,6 +18,10 @@ type Engine interface {
 	// Sessions counts the sessions under way, those being set up among them, on each loop; the
 	// engine of goroutines has one figure.
 	Sessions() []int
+	// EndIdle ends those of these sessions, most of them at most, that are idle between statements as Joint.Idler tells, in
+	// which nothing has moved for quiet, and for which nothing has arrived on either side. It returns how many. Both
+	// sides are closed in order. It waits for the loops: set-ups and Owners must not call it.
+	EndIdle(tasks []Task, quiet time.Duration, most int, end End) int
 	// Close cuts every session, waits until all of them have ended, and frees what the engine holds. Acceptors
 	// are to be closed before.
 	Close()
@@ -156,6 +162,8 @@ type Joint struct {
 	Settled bool
 	// Keepalive is for the server's socket; nil means none. It must not be changed any more.
 	Keepalive *Keepalive
+	// Idler follows what the two say, for EndIdle. Its zero value follows nothing, and such a session is never idle.
+	Idler idle.Tracker
 	// Owner is told what happens.
 	Owner Owner
 }
@@ -200,6 +208,10 @@ const (
 	LingerTimeout
 	// Unproven: Joint.Proof came before Joint.Turns.
 	Unproven
+	// DrainedIdle and Rebalanced are sessions that EndIdle has ended, on a backend that is being drained, and on one that
+	// has more than its share.
+	DrainedIdle
+	Rebalanced
 	// The rest are reasons for a Cut.
 	Drained     // by a shutdown or a drain whose time was over
 	Killed      // by a person
@@ -210,8 +222,8 @@ var endNames = [...]string{
 	Unfinished: "unfinished", ClientClosed: "client_closed", ServerClosed: "server_closed",
 	ClientReset: "client_reset", ServerReset: "server_reset", ClientDead: "client_dead",
 	ServerDead: "backend_dead", IdleTimeout: "idle_timeout", LingerTimeout: "linger_timeout",
-	Unproven: "login_timeout",
-	Drained:  "drained", Killed: "killed", BackendDown: "backend_down",
+	Unproven: "login_timeout", DrainedIdle: "drained_idle", Rebalanced: "rebalanced",
+	Drained: "drained", Killed: "killed", BackendDown: "backend_down",
 }
 
 // String is the end's name in logs and metrics.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -54,6 +55,7 @@ type link struct {
 	over   context.Context // done once the session is cut
 	cancel context.CancelFunc
 	joint  *Joint
+	relay  atomic.Pointer[relay] // once joined
 
 	mu struct {
 		sync.Mutex
@@ -98,7 +100,9 @@ func (l *link) run(setup Setup) {
 			c.Close()
 		}
 	}
-	end := newRelay(l, server).run()
+	r := newRelay(l, server)
+	l.relay.Store(r)
+	end := r.run()
 	l.leave()
 	l.joint.Owner.Ended(end)
 }

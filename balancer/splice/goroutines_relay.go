@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"fairlead/balancer/idle"
 )
 
 const (
@@ -35,12 +37,14 @@ type relay struct {
 		finished [2]bool
 		first    int
 		end      End
+		idler    idle.Tracker
+		unseen   [2]bool
 	}
 }
 
 func newRelay(l *link, to *netConn) *relay {
 	r := &relay{link: l, joint: l.joint, ends: [2]*net.TCPConn{l.client.tcp, to.tcp}}
-	r.mu.active, r.mu.turns, r.mu.last = time.Now(), l.joint.Turns, -1
+	r.mu.active, r.mu.turns, r.mu.last, r.mu.idler = time.Now(), l.joint.Turns, -1, l.joint.Idler
 	for _, c := range r.ends {
 		_ = c.SetDeadline(time.Time{})
 	}
@@ -155,7 +159,7 @@ func (r *relay) copyOnce(k int, src, dst *net.TCPConn) (full bool, side int, err
 		r.quiet[k] = true
 		return false, k, err
 	}
-	r.moved(k, n)
+	r.moved(k, n, b[:n])
 	if _, err := dst.Write(b[:n]); err != nil {
 		return false, 1 - k, err
 	}
@@ -165,8 +169,10 @@ func (r *relay) copyOnce(k int, src, dst *net.TCPConn) (full bool, side int, err
 // copyChunk lets package net move up to a chunk, for a second at most so that the counts are not old.
 func (r *relay) copyChunk(k int, src, dst *net.TCPConn) (side int, err error) {
 	r.readUntil(src, time.Now().Add(publishingEvery))
+	r.unseen(k, true)
 	n, err := io.CopyN(dst, src, chunk)
-	r.moved(k, int(n))
+	r.moved(k, int(n), nil)
+	r.unseen(k, false)
 	if err == nil || err == io.EOF {
 		return k, err
 	}
@@ -175,6 +181,13 @@ func (r *relay) copyChunk(k int, src, dst *net.TCPConn) (side int, err error) {
 
 // publishingEvery is the time between two reports of bytes moved.
 const publishingEvery = time.Second
+
+// unseen notes that bytes may be moved that are not accounted for yet.
+func (r *relay) unseen(k int, on bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.unseen[k] = on
+}
 
 // readUntil sets a read deadline, but not for a session that has ended: that has one long past, for good.
 func (r *relay) readUntil(src *net.TCPConn, deadline time.Time) {
@@ -185,11 +198,20 @@ func (r *relay) readUntil(src *net.TCPConn, deadline time.Time) {
 	}
 }
 
-func (r *relay) moved(k, n int) {
+// moved notes that n bytes have been read; seen is nil where they were moved within the kernel.
+func (r *relay) moved(k, n int, seen []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if n == 0 {
 		return
+	}
+	switch {
+	case seen == nil:
+		r.mu.idler.Unseen(k == client, n)
+	case k == client:
+		r.mu.idler.Client(seen)
+	default:
+		r.mu.idler.Server(seen)
 	}
 	r.mu.active = time.Now()
 	r.mu.moved[k] += uint64(n)
@@ -227,6 +249,10 @@ func (r *relay) over() bool {
 func (r *relay) fail(end End) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.failLocked(end)
+}
+
+func (r *relay) failLocked(end End) {
 	if r.mu.end != Unfinished {
 		return
 	}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"fairlead/balancer/idle"
 )
 
 type state uint8
@@ -54,6 +56,7 @@ type session struct {
 	turns     int8 // still to be taken before proof
 	queued    bool // in the loop's again
 	settled   bool // nothing was outstanding at the join
+	idler     idle.Tracker
 }
 
 // advance does what an epoll event calls for.
@@ -113,6 +116,9 @@ func (l *loop) carry(s *session, k int) End {
 		default:
 			budget -= n
 			h.moved += uint64(n)
+			if s.idler.Follows() {
+				s.follow(k, n)
+			}
 			s.active = l.now
 			l.soil(s)
 			if s.turns > 0 && int(s.last) != k {
@@ -120,6 +126,19 @@ func (l *loop) carry(s *session, k int) End {
 				s.turns--
 			}
 		}
+	}
+}
+
+// follow tells the session's tracker of n bytes that half k has just taken.
+func (s *session) follow(k, n int) {
+	h := &s.halves[k]
+	switch {
+	case h.lent == nil:
+		s.idler.Unseen(k == client, n)
+	case k == client:
+		s.idler.Client(h.lent[h.from:h.to])
+	default:
+		s.idler.Server(h.lent[h.from:h.to])
 	}
 }
 

@@ -121,7 +121,7 @@ func (l *loop) join(s *session) {
 	for _, other := range c.conns {
 		other.Close()
 	}
-	s.owner, s.settled = c.joint.Owner, c.joint.Settled
+	s.owner, s.settled, s.idler = c.joint.Owner, c.joint.Settled, c.joint.Idler
 	if s.keepalive == nil {
 		s.keepalive = c.joint.Keepalive
 	}

@@ -36,9 +36,11 @@ type verdict struct {
 	Case    string  `json:"case"`
 	Figure  metric  `json:"figure"`
 	Own     float64 `json:"fairlead"`
-	Against string  `json:"against,omitempty"` // the best peer; empty for an absolute goal
+	Against string  `json:"against,omitempty"` // the peer that is hardest to beat; empty for an absolute goal
 	Theirs  float64 `json:"theirs,omitempty"`
-	// Value is the ratio of the medians, or the figure itself for an absolute goal.
+	// Value is the median of the ratios of the single rounds, or the figure itself for an absolute goal. A slow spell of the
+	// machine lasts longer than a round and hits both of its sides, but not all rounds alike: so these ratios
+	// scatter less than that of the medians.
 	Value float64 `json:"value"`
 	// Low and High are the ends of the ratios of the single rounds: how far the rounds agree.
 	Low   float64 `json:"low"`
@@ -55,16 +57,15 @@ func (g goal) judge(c caseResult) (verdict, bool) {
 		return verdict{}, false
 	}
 	v := verdict{Case: c.Key, Figure: g.figure, Own: value, Bound: g.bound, Value: value}
-	if !g.absolute {
-		rival, ok := c.best(g.figure, g.rivals)
+	if g.absolute {
+		v.Low, v.High = ends(own.figures(g.figure))
+	} else {
+		rival, ratios, ok := c.hardest(own, g.figure, g.rivals)
 		if !ok {
 			return verdict{}, false
 		}
-		v.Against, v.Theirs = rival.Name, rival.Median[g.figure]
-		v.Value = value / v.Theirs
-		v.Low, v.High = ratioRange(own.Rounds, rival.Rounds, g.figure)
-	} else {
-		v.Low, v.High = ratioRange(own.Rounds, nil, g.figure)
+		v.Against, v.Theirs, v.Value = rival.Name, rival.Median[g.figure], median(ratios)
+		v.Low, v.High = ends(ratios)
 	}
 	// As printed: two decimals, below which nothing can be told apart.
 	rounded := math.Round(v.Value*100) / 100
@@ -75,23 +76,34 @@ func (g goal) judge(c caseResult) (verdict, bool) {
 	return v, true
 }
 
-// ratioRange gives the ends of the round-by-round ratios, or of the figures themselves when theirs is nil. Rounds that
-// either side lacks are passed over; without any, both ends are 0.
-func ratioRange(own, theirs []measurement, figure metric) (low, high float64) {
-	var ratios []float64
-	for i, m := range own {
-		value, ok := m[figure]
-		if theirs != nil {
-			value /= theirs[i][figure]
-		}
-		if ok && !math.IsInf(value, 0) && !math.IsNaN(value) {
-			ratios = append(ratios, value)
+// figures are those of the single rounds; rounds that lack it are passed over.
+func (p peerResult) figures(figure metric) []float64 {
+	var all []float64
+	for _, m := range p.Rounds {
+		if value, ok := m[figure]; ok {
+			all = append(all, value)
 		}
 	}
-	if len(ratios) == 0 {
+	return all
+}
+
+// ratios divides a figure round by round; rounds that either side lacks are passed over.
+func ratios(own, theirs []measurement, figure metric) []float64 {
+	var all []float64
+	for i, m := range own {
+		if value, ok := m[figure]; ok && theirs[i][figure] > 0 {
+			all = append(all, value/theirs[i][figure])
+		}
+	}
+	return all
+}
+
+// ends are the least and the greatest; 0 of none.
+func ends(values []float64) (low, high float64) {
+	if len(values) == 0 {
 		return 0, 0
 	}
-	return slices.Min(ratios), slices.Max(ratios)
+	return slices.Min(values), slices.Max(values)
 }
 
 // judgeAll holds every goal against every case it is for.

@@ -74,6 +74,20 @@ func (c caseResult) best(figure metric, names []string) (peerResult, bool) {
 	return best, found
 }
 
+// hardest finds the rival that own compares worst with, round by round, and the ratios to it; names narrow the choice.
+func (c caseResult) hardest(own peerResult, figure metric, names []string) (rival peerResult, all []float64, found bool) {
+	for _, p := range c.Peers {
+		if !p.Rival || len(names) > 0 && !slices.Contains(names, p.Name) {
+			continue
+		}
+		these := ratios(own.Rounds, p.Rounds, figure)
+		if len(these) > 0 && (!found || figure.more() == (median(these) < median(all))) {
+			rival, all, found = p, these, true
+		}
+	}
+	return rival, all, found
+}
+
 var errRunsFailed = errors.New("bench: some runs failed")
 
 // failed is an error when any run was.

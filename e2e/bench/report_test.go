@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -82,14 +83,37 @@ func TestJudgeWhereMoreIsBetter(t *testing.T) {
 	}
 }
 
-func TestRatioRangePassesOverMissingRounds(t *testing.T) {
+func TestRatiosPassOverMissingRounds(t *testing.T) {
 	own := []measurement{{operations: 1}, nil, {operations: 3}}
 	theirs := []measurement{nil, {operations: 1}, {operations: 2}}
-	if low, high := ratioRange(own, theirs, operations); low != 1.5 || high != 1.5 {
-		t.Errorf("%v to %v", low, high)
+	if got := ratios(own, theirs, operations); !slices.Equal(got, []float64{1.5}) {
+		t.Errorf("%v", got)
 	}
-	if low, high := ratioRange(own[:2], theirs[:2], operations); low != 0 || high != 0 {
-		t.Errorf("without a common round: %v to %v", low, high)
+	if got := ratios(own[:2], theirs[:2], operations); len(got) != 0 {
+		t.Errorf("without a common round: %v", got)
+	}
+}
+
+// The verdict is the median of the rounds' own ratios, to the rival with whom that is worst.
+func TestJudgePairsRounds(t *testing.T) {
+	of := func(values ...float64) (rounds []measurement) {
+		for _, v := range values {
+			rounds = append(rounds, measurement{cpuPerOperation: v})
+		}
+		return rounds
+	}
+	peer := func(name string, rounds []measurement) peerResult {
+		return peerResult{Name: name, Rival: name != ownName, Rounds: rounds, Median: medians(rounds)}
+	}
+	c := caseResult{Key: "b", Peers: []peerResult{
+		peer(ownName, of(10, 50, 30)), peer(haproxyAuto, of(10, 40, 40)), peer(nginxName, of(20, 25, 20)),
+	}}
+	v, ok := goal{figure: cpuPerOperation, bound: 1}.judge(c)
+	if !ok || v.Against != nginxName || v.Value != 1.5 || v.Low != 0.5 || v.High != 2 || v.Met {
+		t.Errorf("%+v, %v", v, ok)
+	}
+	if v, _ := (goal{figure: cpuPerOperation, bound: 1, rivals: []string{haproxyAuto}}).judge(c); v.Value != 1 || !v.Met {
+		t.Errorf("%+v", v)
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 // drainFlags are those of the orders that empty a backend.
 var drainFlags = []cli.Flag{
 	&cli.BoolFlag{Name: "wait", Usage: "wait until no session is left, and tell how many there are"},
+	&cli.BoolFlag{Name: "close-idle", Usage: "end each session once it is idle between statements, outside of a transaction"},
 	&cli.DurationFlag{Name: "deadline", Usage: "cut the sessions that are left after `DURATION`, such as 5m", DefaultText: "never"},
 }
 

@@ -104,6 +104,8 @@ func (d *document) suspicions(f *File) {
 func (d *document) files(f *File) {
 	d.readinessFile(f.Admin.ReadinessFile)
 	d.stateFile(f.Admin.StateFile)
+	d.logFile(f.Log.File)
+	d.socketOwner(f.Admin)
 	for i, p := range f.Balancer.Pools {
 		health, seeds := f.Probes[p.Name], f.Discoveries[p.Name].Seeds
 		if seeds.TLS == health.TLS {

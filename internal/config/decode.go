@@ -44,6 +44,9 @@ func decodeAdmin(s *section, c Admin, f *File) Admin {
 	if len(c.Socket) > 107 {
 		s.problem("socket", fmt.Sprintf("the path of socket has %d bytes, at most 107 are allowed", len(c.Socket)), "")
 	}
+	c.SocketMode = s.socketMode("socket_mode", c.SocketMode)
+	c.SocketOwner = s.text("socket_owner", c.SocketOwner)
+	c.SocketGroup = s.text("socket_group", c.SocketGroup)
 	c.ReadinessFile = s.doc.resolve(s.text("readiness_file", c.ReadinessFile))
 	c.StateFile = s.doc.resolve(s.text("state_file", c.StateFile))
 	return c
@@ -63,6 +66,7 @@ func decodeLog(s *section, c Log) Log {
 		c.Level = slog.LevelInfo
 	}
 	c.Format = s.choice("format", c.Format, "text", "json")
+	c.File = s.doc.resolve(s.text("file", c.File))
 	c.Sessions = s.flag("sessions", c.Sessions)
 	return c
 }

@@ -14,6 +14,9 @@ const everything = `
 [admin]
 listen = ["127.0.0.1:1", "127.0.0.1:2"]
 socket = "/tmp/s"
+socket_mode = "0600"
+socket_owner = "root"
+socket_group = "7"
 readiness_file = "/tmp/r"
 state_file = "/tmp/s"
 [shutdown]
@@ -22,6 +25,7 @@ drain = "0s"
 [log]
 level = "debug"
 format = "json"
+file = "/tmp/l"
 sessions = false
 [engine]
 kind = "goroutines"
@@ -103,9 +107,9 @@ func TestEveryKeyArrives(t *testing.T) {
 		got  any
 		want string
 	}{
-		{"admin", f.Admin, "{Listen:[127.0.0.1:1 127.0.0.1:2] Socket:/tmp/s ReadinessFile:/tmp/r StateFile:/tmp/s}"},
+		{"admin", f.Admin, "{Listen:[127.0.0.1:1 127.0.0.1:2] Socket:/tmp/s SocketMode:-rw------- SocketOwner:root SocketGroup:7 ReadinessFile:/tmp/r StateFile:/tmp/s}"},
 		{"shutdown", f.Shutdown, "{Grace:1s}"},
-		{"log", f.Log, "{Level:DEBUG Format:json}"},
+		{"log", f.Log, "{Level:DEBUG Format:json File:/tmp/l}"},
 		{"engine", f.Balancer.Engine, "{Kind:goroutines Loops:3 PipeSize:4096}"},
 		{"listener", f.Balancer.Listeners[0], "{Name:l Bind:[127.0.0.1:3 [::1]:3] Pool:p Keepalive:2s MaxSessions:7 Roles:[observer follower] RolesFallback:true MaxSessionsPerUser:5 MaxSessionsPerDatabase:6 Routes:[{User:[u v*] Pool:p} {Database:[d] Program:[r*] Source:[10.0.0.0/8 2001:db8::7/128] Pool:p}] Backlog:8 " +
 			"Gate:{Allow:[10.0.0.0/8] Deny:[10.6.6.0/24 10.7.7.7/32] MaxSessionsPerSource:20 Rate:21 RateBurst:22 RatePerSource:23 RatePerSourceBurst:24} " +

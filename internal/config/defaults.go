@@ -29,6 +29,8 @@ func Default() Defaults {
 		Admin: Admin{
 			Listen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:9090")},
 			Socket: "/run/fairlead/fairlead.sock",
+
+			SocketMode: 0o660,
 		},
 		Shutdown: Shutdown{
 			Grace: 5 * time.Second, // two failed checks of a keepalived that looks every 2 s

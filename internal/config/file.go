@@ -40,6 +40,10 @@ type Admin struct {
 	Listen []netip.AddrPort
 	// Socket is the path of the control socket; empty means none.
 	Socket string
+	// SocketMode is the socket's mode; 0 means 0660. SocketOwner and SocketGroup are users and groups by name or number;
+	// empty leaves them as the system makes them, those of this process.
+	SocketMode               fs.FileMode
+	SocketOwner, SocketGroup string
 	// ReadinessFile is the path of a file that tells keepalived whether clients should be sent here; empty means none.
 	ReadinessFile string
 	// StateFile is the path of a file that keeps what people have ordered over a restart; empty means none.
@@ -60,6 +64,8 @@ type Log struct {
 	Level slog.Level
 	// Format is "text" or "json".
 	Format string
+	// File is the path of the file that the log is appended to; empty means standard error.
+	File string
 	// Sessions adds a line at the end of each session.
 	Sessions bool
 }

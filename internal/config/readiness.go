@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,6 +35,17 @@ func (d *document) stateFile(name string) {
 	}
 	if err != nil {
 		d.problem(path, "state_file: "+err.Error(), "name a file in a directory that is there and that fairlead may write to")
+	}
+}
+
+// logFile finds out whether a log could be appended to. Devices, such as /dev/stdout, are left to the start.
+func (d *document) logFile(name string) {
+	const path = "log.file"
+	if name == "" || d.isBlamed(path) || strings.HasPrefix(name, "/dev/") {
+		return
+	}
+	if err := writable(name); err != nil {
+		d.problem(path, "file: "+err.Error(), "name a file that fairlead may write, in a directory that is there")
 	}
 }
 

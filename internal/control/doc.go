@@ -1,12 +1,12 @@
 // Package control is the way in which commands reach a running fairlead: HTTP with JSON over a Unix socket.
 //
-//	l, err := control.Listen("/run/fairlead/fairlead.sock")
+//	l, err := control.Listen("/run/fairlead/fairlead.sock", control.Access{})
 //	server := control.NewServer(balancer, about, log)
 //	go server.Serve(l)
 //	…
 //	status, err := control.NewClient("/run/fairlead/fairlead.sock").Status(ctx)
 //
-// Who may open the socket may give orders: its mode is 0660, and its owner and group decide. Paths carry a version:
+// Who may open the socket may give orders: its mode, 0660 unless told otherwise, its owner and its group decide. Paths carry a version:
 //
 //	GET  /v1/status             Status
 //	GET  /v1/sessions           a list of balancer.LiveSession; ?sort=id|bytes|age|idle and &limit=20 choose among them, and the

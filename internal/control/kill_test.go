@@ -44,7 +44,7 @@ func TestKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(shortDir(t), "s")
-	l, err := Listen(path)
+	l, err := Listen(path, Access{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ func serve(t *testing.T) (*Client, string, *balancer.Balancer) {
 	}
 	t.Cleanup(b.Close)
 	path := filepath.Join(shortDir(t), "s")
-	l, err := Listen(path)
+	l, err := Listen(path, Access{})
 	if err != nil {
 		t.Fatal(err)
 	}

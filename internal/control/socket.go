@@ -8,13 +8,16 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 )
 
 const (
-	// socketMode lets the owner and the group in.
-	socketMode = 0o660
+	// usualMode lets the owner and the group in.
+	usualMode = 0o660
+	// bornMode is a socket's before its owner and its mode are set: nobody else gets in meanwhile.
+	bornMode = 0o600
 	// directoryMode is for a socket's directory that was not there: the socket's own mode decides who gets in.
 	directoryMode = 0o755
 	// longestPath is what fits into a sockaddr_un of Linux beside the NUL at its end (unix(7)); elsewhere it is a few bytes less.
@@ -26,9 +29,17 @@ const (
 // ErrInUse is wrapped by the error of Listen when another process answers at the socket.
 var ErrInUse = errors.New("a running process has it")
 
-// Listen opens a control socket. A file left there by a process that is gone is replaced; the directory is made if it is
+// Access says who may open a control socket. The zero Access is mode 0660, with owner and group as the system makes them.
+type Access struct {
+	Mode fs.FileMode // 0 means 0660
+	// Owner and Group are numbers. 0 is root's, so that they only count with SetOwner and SetGroup.
+	Owner, Group       int
+	SetOwner, SetGroup bool
+}
+
+// Listen opens a control socket for those whom a says. A file left there by a process that is gone is replaced; the directory is made if it is
 // missing.
-func Listen(path string) (net.Listener, error) {
+func Listen(path string, a Access) (net.Listener, error) {
 	fail := func(err error) (net.Listener, error) { return nil, fmt.Errorf("control socket %s: %w", path, err) }
 	if len(path) > longestPath {
 		return fail(fmt.Errorf("the path has %d bytes, and the system takes %d: choose a shorter one", len(path), longestPath))
@@ -38,7 +49,7 @@ func Listen(path string) (net.Listener, error) {
 		return fail(fmt.Errorf("%w: make the directory (install -d -o USER %s), or set admin.socket to a path below one that can be written to, "+
 			`or to "" for no control socket`, reason(err), directory))
 	}
-	l, err := replace(directory, path)
+	l, err := replace(directory, path, a)
 	if errors.Is(err, ErrInUse) {
 		err = fmt.Errorf("%w%s: end it, or give this one another socket with admin.socket", err, holder(path))
 	}
@@ -49,7 +60,7 @@ func Listen(path string) (net.Listener, error) {
 }
 
 // replace listens at path, in place of a socket that nobody answers at.
-func replace(directory, path string) (net.Listener, error) {
+func replace(directory, path string, a Access) (net.Listener, error) {
 	unlock, err := lock(directory)
 	if err != nil {
 		return nil, err
@@ -58,15 +69,52 @@ func replace(directory, path string) (net.Listener, error) {
 	if err := clear(path); err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("unix", path)
+	l, err := (&net.ListenConfig{Control: bornClosed}).Listen(context.Background(), "unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the directory must be writable, or set admin.socket to a path below another one", reason(err))
 	}
-	if err := os.Chmod(path, socketMode); err != nil {
+	if err := a.grant(path); err != nil {
 		l.Close()
-		return nil, reason(err)
+		return nil, err
 	}
 	return l, nil
+}
+
+// bornClosed gives a socket, before it has a name, the mode that it is to have at first. Linux heeds it (unix_bind takes the
+// mode of the socket's inode); elsewhere the mode is that of the umask for a moment.
+func bornClosed(_, _ string, c syscall.RawConn) error {
+	return c.Control(func(fd uintptr) { _ = syscall.Fchmod(int(fd), bornMode) })
+}
+
+// grant lets in whom it says: first the owner, for the mode means him.
+func (a Access) grant(path string) error {
+	owner, group := -1, -1
+	if a.SetOwner {
+		owner = a.Owner
+	}
+	if a.SetGroup {
+		group = a.Group
+	}
+	if err := os.Lchown(path, owner, group); err != nil {
+		return fmt.Errorf("can't be given to user %s and group %s: %w: that takes root, or, for the group alone, that this process is a member",
+			numbered(a.SetOwner, owner), numbered(a.SetGroup, group), reason(err))
+	}
+	mode := a.Mode
+	if mode == 0 {
+		mode = usualMode
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		return fmt.Errorf("can't have the mode %04o: %w", mode, reason(err))
+	}
+	return nil
+}
+
+// numbered is a number for people; one that is not set stays what it is.
+func numbered(set bool, n int) string {
+	if !set {
+		return "(its own)"
+	}
+	return strconv.Itoa(n)
 }
 
 // lock keeps two processes from both finding the same dead socket and taking it from each other.

@@ -2,10 +2,12 @@ package control
 
 import (
 	"errors"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -22,12 +24,12 @@ func shortDir(t *testing.T) string {
 
 func TestListenMakesTheDirectory(t *testing.T) {
 	path := filepath.Join(shortDir(t), "run", "fairlead", "s")
-	l, err := Listen(path)
+	l, err := Listen(path, Access{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(path)
-	if err != nil || info.Mode().Perm() != socketMode {
+	if err != nil || info.Mode().Perm() != usualMode {
 		t.Errorf("the socket: %v, %v", info, err)
 	}
 	l.Close()
@@ -44,7 +46,7 @@ func TestListenReplacesADeadSocket(t *testing.T) {
 	}
 	dead.(*net.UnixListener).SetUnlinkOnClose(false) // as when the process is killed
 	dead.Close()
-	l, err := Listen(path)
+	l, err := Listen(path, Access{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +71,7 @@ func TestListenRefusals(t *testing.T) {
 		filepath.Join(dir, "strange"):            "a running process has it: end it",
 		"/" + strings.Repeat("x", longestPath+1): "choose a shorter one",
 	} {
-		if l, err := Listen(path); err == nil {
+		if l, err := Listen(path, Access{}); err == nil {
 			l.Close()
 			t.Errorf("%s: no error", path)
 		} else if !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
@@ -79,7 +81,7 @@ func TestListenRefusals(t *testing.T) {
 	if _, err := os.Stat(file); err != nil {
 		t.Errorf("the file that is no socket: %v", err)
 	}
-	if _, err := Listen(filepath.Join(dir, "strange")); !errors.Is(err, ErrInUse) {
+	if _, err := Listen(filepath.Join(dir, "strange"), Access{}); !errors.Is(err, ErrInUse) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -108,7 +110,7 @@ func TestListenOnce(t *testing.T) {
 	got := make(chan net.Listener, many)
 	for range many {
 		go func() {
-			l, err := Listen(path)
+			l, err := Listen(path, Access{})
 			if err != nil {
 				l = nil
 				if !errors.Is(err, ErrInUse) {
@@ -129,5 +131,57 @@ func TestListenOnce(t *testing.T) {
 	}
 	if winners != 1 {
 		t.Errorf("%d of them listen", winners)
+	}
+}
+
+// TestListenAccess: mode, owner and group are as told, and what can't be had is an error that leaves nothing behind.
+func TestListenAccess(t *testing.T) {
+	root := os.Geteuid() == 0
+	groups, err := os.Getgroups()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := os.Getegid()
+	if len(groups) > 0 {
+		mine = groups[len(groups)-1]
+	}
+	if root {
+		mine = 12345
+	}
+	for name, c := range map[string]struct {
+		access       Access
+		mode         fs.FileMode
+		owner, group int // -1 for whatever it is
+		want         string
+	}{
+		"the zero one": {Access{}, 0o660, os.Geteuid(), -1, ""},
+		"a mode":       {Access{Mode: 0o600}, 0o600, os.Geteuid(), -1, ""},
+		"a group":      {Access{Group: mine, SetGroup: true}, 0o660, os.Geteuid(), mine, ""},
+		"an owner":     {Access{Owner: 54321, SetOwner: true}, 0o660, 54321, -1, "that takes root"},
+	} {
+		path := filepath.Join(shortDir(t), "s")
+		l, err := Listen(path, c.access)
+		if c.want != "" && !root {
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: %v", name, err)
+			}
+			if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s: the socket is left behind: %v", name, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := info.Sys().(*syscall.Stat_t)
+		if info.Mode().Perm() != c.mode || int(s.Uid) != c.owner || c.group >= 0 && int(s.Gid) != c.group {
+			t.Errorf("%s: mode %v, owner %d, group %d", name, info.Mode(), s.Uid, s.Gid)
+		}
+		l.Close()
 	}
 }

@@ -17,7 +17,7 @@ import (
 func TestUpgrade(t *testing.T) {
 	_, _, b := serve(t)
 	path := filepath.Join(shortDir(t), "s")
-	l, err := Listen(path)
+	l, err := Listen(path, Access{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestUpgrade(t *testing.T) {
 func TestHold(t *testing.T) {
 	_, _, b := serve(t)
 	path := filepath.Join(shortDir(t), "s")
-	l, err := Listen(path)
+	l, err := Listen(path, Access{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"fairlead/balancer"
 	"fairlead/internal/config"
 	"fairlead/internal/control"
+	"fairlead/internal/repeats"
 	"fairlead/internal/upgrade"
 	"fairlead/metrics"
 	"fairlead/probe"
@@ -24,7 +25,8 @@ import (
 type Options struct {
 	// Version and Revision say which build this is; empty stays empty.
 	Version, Revision string
-	// Output takes the log. It is written to by one goroutine at a time.
+	// Output takes the log, unless the file names another place. It is written to by one goroutine at a time, and who logs
+	// never waits for it.
 	Output io.Writer
 	// Probe, when set, says how one backend is probed, in place of the file's [pool.probe].
 	Probe func(*balancer.Backend) probe.Config
@@ -43,6 +45,7 @@ type Daemon struct {
 	file      *config.File
 	options   Options
 	output    *output
+	repeats   *repeats.Handler // in front of output
 	log       *slog.Logger
 	metrics   *metrics.Metrics
 	fleet     *probe.Fleet[*balancer.Backend]
@@ -60,8 +63,12 @@ type Daemon struct {
 
 // New builds a daemon. It probes backends from now on; it listens nowhere before Start. Close must be called in any case.
 func New(file *config.File, o Options) (*Daemon, error) {
-	d := &Daemon{file: file, options: o, output: newOutput(o.Output)}
-	d.log = newLogger(d.output, file.Log)
+	output, err := openOutput(file.Log, o.Output)
+	if err != nil {
+		return nil, ListenErrors{fmt.Errorf("%s: log.file: %w", file.Name, err)}
+	}
+	d := &Daemon{file: file, options: o, output: output, repeats: repeats.New(newHandler(output, file.Log))}
+	d.log = slog.New(d.repeats)
 	d.upgrading = upgrading{requests: make(chan upgradeRequest), attempts: make(chan attempt, 1)}
 	d.metrics = metrics.New(metrics.BuildInfo{Version: o.Version, Revision: o.Revision, GoVersion: runtime.Version()})
 	d.fleet = probe.NewFleet(d.log, d.metrics, report)
@@ -84,6 +91,7 @@ func New(file *config.File, o Options) (*Daemon, error) {
 	})
 	if err != nil {
 		d.fleet.Close()
+		d.repeats.Close()
 		d.output.Close()
 		return nil, fmt.Errorf("daemon: %w", err)
 	}
@@ -176,13 +184,36 @@ func (d *Daemon) listenControl() ListenErrors {
 	if file := d.options.Predecessor.Take(controlOwner, path); file != nil {
 		l, err = net.FileListener(file)
 	} else {
-		l, err = control.Listen(path)
+		l, err = d.newSocket(path)
 	}
 	if err != nil {
 		return ListenErrors{fmt.Errorf("%s: admin.socket: %w", d.file.Name, err)}
 	}
 	d.socket = l.(*net.UnixListener)
 	return nil
+}
+
+// newSocket makes the control socket.
+func (d *Daemon) newSocket(path string) (net.Listener, error) {
+	access, err := d.socketAccess()
+	if err != nil {
+		return nil, err
+	}
+	return control.Listen(path, access)
+}
+
+// socketAccess is who may give orders.
+func (d *Daemon) socketAccess() (control.Access, error) {
+	a := d.file.Admin
+	owner, err := config.UserID(a.SocketOwner)
+	if err != nil {
+		return control.Access{}, fmt.Errorf("socket_owner: %w", err)
+	}
+	group, err := config.GroupID(a.SocketGroup)
+	if err != nil {
+		return control.Access{}, fmt.Errorf("socket_group: %w", err)
+	}
+	return control.Access{Mode: a.SocketMode, Owner: owner, Group: group, SetOwner: a.SocketOwner != "", SetGroup: a.SocketGroup != ""}, nil
 }
 
 func (d *Daemon) serveControl() {
@@ -238,6 +269,7 @@ func (d *Daemon) Close() {
 		}
 		d.serving.Wait()
 		d.former.close()
+		d.repeats.Close()
 		d.output.Close()
 	})
 }

@@ -220,13 +220,14 @@ func TestSessionLines(t *testing.T) {
 // TestSessionTeller: nobody makes records that nobody reads, and losses are told.
 func TestSessionTeller(t *testing.T) {
 	for text, want := range map[string]bool{"": true, "[log]\nsessions = false\n": false, "[log]\nlevel = \"warn\"\n": false} {
-		d := &Daemon{file: parse(t, "127.0.0.1:1", text), output: newOutput(io.Discard)}
+		d := &Daemon{file: parse(t, "127.0.0.1:1", text), output: newOutput(io.Discard, tellLost)}
 		if got := d.sessionTeller() != nil; got != want {
 			t.Errorf("%q: told of sessions: %v", text, got)
 		}
+		d.output.Close()
 	}
 	var log logText
-	d := &Daemon{file: parse(t, "127.0.0.1:1", ""), output: newOutput(&log)}
+	d := &Daemon{file: parse(t, "127.0.0.1:1", ""), output: newOutput(&log, tellLost)}
 	d.sessionTeller()(balancer.SessionRecord{End: "client_closed", User: "a\nb", Lost: 7})
 	d.output.Close()
 	if got := log.String(); !strings.Contains(got, "lost=7") || !strings.Contains(got, `user="a\nb"`) || strings.Count(got, "\n") != 2 {

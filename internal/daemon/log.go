@@ -11,13 +11,45 @@ import (
 	"fairlead/internal/config"
 )
 
-// newLogger makes a logger as the file says.
-func newLogger(to io.Writer, c config.Log) *slog.Logger {
+// newHandler makes what writes lines as the file says.
+func newHandler(to io.Writer, c config.Log) slog.Handler {
 	options := &slog.HandlerOptions{Level: c.Level}
 	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(to, options))
+		return slog.NewJSONHandler(to, options)
 	}
-	return slog.New(slog.NewTextHandler(to, options))
+	return slog.NewTextHandler(to, options)
+}
+
+// openOutput opens the log that the file asks for; without one it is instead. Lines that are lost are told in the log's
+// own format.
+func openOutput(c config.Log, instead io.Writer) (*output, error) {
+	to := instead
+	if c.File != "" {
+		f, err := openLog(c.File)
+		if err != nil {
+			return nil, err
+		}
+		to = f
+	}
+	return newOutput(to, func(to io.Writer, lost uint64) {
+		slog.New(newHandler(to, c)).Error("log lines lost: they came faster than they could be written", "lost", lost)
+	}), nil
+}
+
+// reopenLog opens the log's file anew, for somebody may have renamed it to make room for another one. Nothing is lost: what
+// waits goes to the new one. When that can't be opened, the log goes on in the old one.
+func (d *Daemon) reopenLog() {
+	c := d.file.Log
+	if c.File == "" {
+		return
+	}
+	f, err := openLog(c.File)
+	if err != nil {
+		d.log.Error("the log's file can't be opened anew: the log goes on in the old one", "file", c.File, "error", err)
+		return
+	}
+	d.output.redirect(f)
+	d.log.Info("the log's file is opened anew", "file", c.File)
 }
 
 // sessionTeller is who is told of sessions: the log, and whoever asked for it.
@@ -26,7 +58,7 @@ func (d *Daemon) sessionTeller() func(balancer.SessionRecord) {
 	if !logged && told == nil {
 		return nil
 	}
-	lines := newLogger(patient{d.output}, d.file.Log)
+	lines := slog.New(newHandler(patient{d.output}, d.file.Log))
 	return func(r balancer.SessionRecord) {
 		if logged && r.Lost > 0 {
 			lines.Warn("session records lost: they came faster than they could be written", "lost", r.Lost)

@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"bytes"
 	"io"
+	"os"
 	"sync"
 	"time"
 )
@@ -11,73 +13,175 @@ const (
 	outputBuffer = 64 << 10
 	// outputDelay is how long a session line may wait for company. A person who watches does not notice it.
 	outputDelay = 200 * time.Millisecond
+	// outputMost bounds what waits while the log can't be written: some 16,000 lines of sessions. More of them are dropped,
+	// and counted.
+	outputMost = 4 << 20
+	// outputReserve is room on top of that for all lines but those of sessions, which are few and matter more.
+	outputReserve = 1 << 20
+	// outputFarewell is how long the end waits for a log that takes nothing.
+	outputFarewell = 2 * time.Second
 )
 
-// output is where the log goes. Lines keep their order; those of sessions, which may come by the thousand, wait a
-// moment so that many leave in one write, and all others take what waits along at once.
+// output is where the log goes. Nobody who logs waits for it: lines are gathered in memory, and one goroutine writes them
+// out. So a full pipe, a stopped terminal or a slow disk holds up no session and no lock. Lines keep their order; those of
+// sessions, which may come by the thousand, wait a moment so that many leave in one write, and all others take what waits
+// along at once. What can't be kept is dropped and counted, and the next line that can be written tells how many.
 type output struct {
-	to io.Writer
+	tell func(to io.Writer, lost uint64) // writes the line that tells of losses
+	wake chan struct{}                   // there is something to write now
+	stop chan struct{}
+	done chan struct{}
 
 	mu struct {
 		sync.Mutex
+		to      io.Writer
+		old     []io.Closer // files that were replaced, to be closed between two writes
 		waiting []byte
-		timer   *time.Timer // set while something waits
-		closed  bool
+		timer   *time.Timer // set while only lines that are in no hurry wait
+		lost    uint64      // lines
+		closed  bool        // nothing is taken any more
 	}
+	writing []byte // the goroutine's own
 }
 
-func newOutput(to io.Writer) *output { return &output{to: to} }
+// newOutput returns an output that writes to to. Close must be called.
+func newOutput(to io.Writer, tell func(to io.Writer, lost uint64)) *output {
+	o := &output{tell: tell, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	o.mu.to = to
+	go o.run()
+	return o
+}
 
-// Write writes a line now.
+// Write takes a line that is to be written now. It never waits, and always succeeds.
 func (o *output) Write(line []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.mu.waiting = append(o.mu.waiting, line...)
-	return len(line), o.flush()
-}
-
-// flush writes what waits. The lock is held.
-func (o *output) flush() error {
-	if o.mu.timer != nil {
-		o.mu.timer.Stop()
-		o.mu.timer = nil
-	}
-	if len(o.mu.waiting) == 0 {
-		return nil
-	}
-	_, err := o.to.Write(o.mu.waiting)
-	o.mu.waiting = o.mu.waiting[:0] // also after an error: a log that can't be written must not grow
-	return err
-}
-
-// Close writes what waits. Later lines are written one by one.
-func (o *output) Close() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.mu.closed = true
-	return o.flush()
+	o.take(line, outputMost+outputReserve, true)
+	return len(line), nil
 }
 
 // patient is the output as the lines of sessions see it.
 type patient struct{ *output }
 
-// Write writes a line soon.
+// Write takes a line that is to be written soon.
 func (p patient) Write(line []byte) (int, error) {
-	o := p.output
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.mu.waiting = append(o.mu.waiting, line...)
-	switch {
-	case len(o.mu.waiting) >= outputBuffer || o.mu.closed:
-		return len(line), o.flush()
-	case o.mu.timer == nil:
-		o.mu.timer = time.AfterFunc(outputDelay, o.flushLate)
-	}
+	p.take(line, outputMost, false)
 	return len(line), nil
 }
 
-func (o *output) flushLate() {
+// take adds a line to those that wait, if they have not more than most bytes then.
+func (o *output) take(line []byte, most int, now bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	_ = o.flush() // there is nobody to tell, other than this very log
+	if o.mu.closed || len(o.mu.waiting)+len(line) > most {
+		o.mu.lost++
+		return
+	}
+	o.mu.waiting = append(o.mu.waiting, line...)
+	switch {
+	case now || len(o.mu.waiting) >= outputBuffer:
+		o.hurry()
+	case o.mu.timer == nil:
+		o.mu.timer = time.AfterFunc(outputDelay, o.hurry)
+	}
+}
+
+// hurry wakes the goroutine.
+func (o *output) hurry() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (o *output) run() {
+	defer close(o.done)
+	for {
+		select {
+		case <-o.wake:
+			o.write()
+		case <-o.stop:
+			o.write()
+			return
+		}
+	}
+}
+
+// write writes out what waits.
+func (o *output) write() {
+	to, old, lost := o.gather()
+	for _, f := range old {
+		_ = f.Close()
+	}
+	if len(o.writing) > 0 {
+		if n, err := to.Write(o.writing); err != nil {
+			o.lose(bytes.Count(o.writing[min(max(n, 0), len(o.writing)):], []byte{'\n'}))
+		}
+	}
+	if lost == 0 {
+		return
+	}
+	var line bytes.Buffer
+	o.tell(&line, lost)
+	if _, err := to.Write(line.Bytes()); err != nil {
+		o.lose(int(lost))
+	}
+}
+
+// gather takes what waits, and what has been lost up to now.
+func (o *output) gather() (to io.Writer, old []io.Closer, lost uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.mu.timer != nil {
+		o.mu.timer.Stop()
+		o.mu.timer = nil
+	}
+	o.mu.waiting, o.writing = o.writing[:0], o.mu.waiting
+	if cap(o.mu.waiting) > 2*outputBuffer { // left from a time of trouble
+		o.mu.waiting = nil
+	}
+	to, old, lost = o.mu.to, o.mu.old, o.mu.lost
+	o.mu.old, o.mu.lost = nil, 0
+	return to, old, lost
+}
+
+func (o *output) lose(lines int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.mu.lost += uint64(lines)
+}
+
+// redirect has all lines from now on written to another place, and closes the old one once nothing is written there any
+// more.
+func (o *output) redirect(to io.Writer) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if c, ok := o.mu.to.(io.Closer); ok {
+		o.mu.old = append(o.mu.old, c)
+	}
+	o.mu.to = to
+	o.hurry()
+}
+
+// Close writes what waits, but does not wait for ever for a place that takes nothing. Later lines are lost.
+func (o *output) Close() {
+	o.mu.Lock()
+	first := !o.mu.closed
+	o.mu.closed = true
+	o.mu.Unlock()
+	if first {
+		close(o.stop)
+	}
+	farewell := time.NewTimer(outputFarewell)
+	defer farewell.Stop()
+	select {
+	case <-o.done:
+	case <-farewell.C:
+	}
+}
+
+// logFileMode lets the group read, for those who collect logs.
+const logFileMode = 0o640
+
+// openLog opens a log file, to go on at its end.
+func openLog(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, logFileMode)
 }

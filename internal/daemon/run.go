@@ -59,6 +59,7 @@ func (d *Daemon) obey(signals <-chan os.Signal, h *herald) {
 			case s == syscall.SIGUSR2:
 				d.log.Warn("no upgrade: this process is told to end")
 			case s == syscall.SIGHUP:
+				d.reopenLog()
 				d.log.Warn("SIGHUP: this build can't reload its configuration yet; restart to apply changes")
 			case over == nil:
 				d.log.Info("shutdown asked for", "signal", s.String())

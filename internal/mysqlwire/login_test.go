@@ -3,6 +3,8 @@ package mysqlwire
 import (
 	"bytes"
 	"errors"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -141,12 +143,45 @@ func TestChangeUser(t *testing.T) {
 	}
 }
 
+// recordedLogins are packets that real clients have sent to a front end, by the client's name.
+func recordedLogins(t testing.TB) map[string][]byte {
+	t.Helper()
+	files, err := filepath.Glob("testdata/logins/*.bin")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no logins: %v", err)
+	}
+	all := map[string][]byte{}
+	for _, file := range files {
+		if all[strings.TrimSuffix(filepath.Base(file), ".bin")], err = os.ReadFile(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+// The logins of real clients are read, and written as they came.
+func TestRecordedLogins(t *testing.T) {
+	for client, packet := range recordedLogins(t) {
+		h, _ := ParseHeader(packet)
+		login, err := ParseLogin(packet[HeaderLen:])
+		if err != nil || h.Length != len(packet)-HeaderLen || h.Sequence != 1 || login.User != "app" && login.User != "root" {
+			t.Errorf("%s: %+v, %v", client, login, err)
+		}
+		if again := login.Append(nil); !bytes.Equal(again, packet[HeaderLen:]) {
+			t.Errorf("%s becomes\n%x, want\n%x", client, again, packet[HeaderLen:])
+		}
+	}
+}
+
 func FuzzLogin(f *testing.F) {
 	for _, s := range []string{mariadbLogin, goLogin, docLogin, oldLogin, sslRequest} {
 		f.Add(payload(f, s))
 	}
 	f.Add(Login{Capabilities: ClientProtocol41 | ClientPluginAuthLenenc | ClientZstdCompression, User: "u", ZstdLevel: 3}.Append(nil))
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
+	for _, packet := range recordedLogins(f) {
+		f.Add(packet[HeaderLen:])
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		in := exact(b)
 		l, err := ParseLogin(in)

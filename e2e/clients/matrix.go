@@ -17,8 +17,9 @@ var programs embed.FS
 
 // Matrix runs clients. All that they read and make is in one directory.
 type Matrix struct {
-	dir   string
-	built map[string]error // how compiling went, by command: several rows share a program
+	dir string
+	// programs may be compiled by several rows, one at a time
+	built map[string]error
 }
 
 // Server is what clients are led to.

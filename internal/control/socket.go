@@ -88,6 +88,24 @@ func bornClosed(_, _ string, c syscall.RawConn) error {
 
 // grant lets in whom it says: first the owner, for the mode means him.
 func (a Access) grant(path string) error {
+	if err := a.give(path); err != nil {
+		return err
+	}
+	mode := a.Mode
+	if mode == 0 {
+		mode = usualMode
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		return fmt.Errorf("can't have the mode %04o: %w", mode, reason(err))
+	}
+	return nil
+}
+
+// give changes owner and group. Where nothing is to change, chown(2) is not called at all: filters of system calls forbid it.
+func (a Access) give(path string) error {
+	if !a.SetOwner && !a.SetGroup {
+		return nil
+	}
 	owner, group := -1, -1
 	if a.SetOwner {
 		owner = a.Owner
@@ -96,15 +114,8 @@ func (a Access) grant(path string) error {
 		group = a.Group
 	}
 	if err := os.Lchown(path, owner, group); err != nil {
-		return fmt.Errorf("can't be given to user %s and group %s: %w: that takes root, or, for the group alone, that this process is a member",
-			numbered(a.SetOwner, owner), numbered(a.SetGroup, group), reason(err))
-	}
-	mode := a.Mode
-	if mode == 0 {
-		mode = usualMode
-	}
-	if err := os.Chmod(path, mode); err != nil {
-		return fmt.Errorf("can't have the mode %04o: %w", mode, reason(err))
+		return fmt.Errorf("can't be given to user %s and group %s: %w: that takes root, or, for the group alone, that this process is a member; "+
+			"under systemd also SystemCallFilter=@chown", numbered(a.SetOwner, owner), numbered(a.SetGroup, group), reason(err))
 	}
 	return nil
 }

@@ -162,13 +162,13 @@ func (p *process) serving() {
 // spawn starts "fairlead run" with a file, and waits for nothing.
 func spawn(t *testing.T, config string) *process {
 	t.Helper()
-	return spawnProgram(t, binary, config)
+	return spawnBy(t, config, binary)
 }
 
-// spawnProgram is spawn for the program in another place.
-func spawnProgram(t *testing.T, program, config string) *process {
+// spawnBy is spawn for the program in another place, or below another program, with its arguments.
+func spawnBy(t *testing.T, config string, program ...string) *process {
 	t.Helper()
-	p := &process{t: t, config: config, cmd: exec.Command(program, "run", "-c", config), ended: make(chan struct{})}
+	p := &process{t: t, config: config, cmd: exec.Command(program[0], append(program[1:], "run", "-c", config)...), ended: make(chan struct{})}
 	p.mu.changed = make(chan struct{})
 	p.cmd.Stdout = p
 	p.cmd.Stderr = p

@@ -396,7 +396,7 @@ func TestUpgradeFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	manager := listenTo(t, serviceManager(t))
-	p := spawnProgram(t, program, config)
+	p := spawnBy(t, config, program)
 	p.serving()
 	p.awaitReady()
 	manager.await("READY=1")

@@ -199,6 +199,10 @@ func serve(c *cli.Context, predecessor *upgrade.Predecessor) error {
 		fmt.Fprintln(os.Stderr, err) // it serves, and can't be upgraded
 	}
 	err = daemon.Run(file, daemon.Options{Version: version, Revision: revision(), Output: os.Stderr, Program: program, Predecessor: predecessor})
+	var exit *daemon.ExitError
+	if errors.As(err, &exit) {
+		return &statusError{exit.Code, err}
+	}
 	var listen daemon.ListenErrors
 	if errors.As(err, &listen) {
 		return usage(err)

@@ -41,9 +41,6 @@ func (s *formers) expect(c balancer.Counts) {
 
 // arrive begins to follow processes, in place of those that were expected.
 func (s *formers) arrive(all []*former) {
-	for _, f := range all {
-		_ = f.line.Send(upgrade.Message{Kind: upgrade.Adopted, PID: os.Getpid()}) // it may have ended
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.before = nil
@@ -115,7 +112,9 @@ func (s *formers) list() []control.FormerProcess {
 	defer s.mu.Unlock()
 	var all []control.FormerProcess
 	for _, f := range s.mu.all {
-		all = append(all, control.FormerProcess{PID: f.pid, Sessions: f.counts.Sum()})
+		if n := f.counts.Sum(); n > 0 { // one without any is about to end, or stays as the parent
+			all = append(all, control.FormerProcess{PID: f.pid, Sessions: n})
+		}
 	}
 	return all
 }
@@ -151,8 +150,8 @@ func (s *formers) order(all []balancer.Standing) {
 	s.send(upgrade.Message{Kind: upgrade.Orders, Orders: all})
 }
 
-// ending tells them that this process ends because it is told to.
-func (s *formers) ending() { s.send(upgrade.Message{Kind: upgrade.Ending}) }
+// adopted tells them which process goes on from now on. It is said by the one before that, for its end may come first.
+func (s *formers) adopted(pid int) { s.send(upgrade.Message{Kind: upgrade.Adopted, PID: pid}) }
 
 func (s *formers) send(m upgrade.Message) {
 	s.mu.Lock()

@@ -10,7 +10,7 @@ import (
 )
 
 // Run serves what the file says until a signal ends it. SIGTERM or SIGINT shut down in order; another one of them cuts
-// that short. SIGUSR2 is an upgrade. Errors are those of New and Start; a shutdown by signal is none.
+// that short. SIGUSR2 is an upgrade. Errors are those of New and Start, and *ExitError; a shutdown by signal is none.
 func Run(file *config.File, o Options) error {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP, syscall.SIGUSR2)
@@ -26,12 +26,11 @@ func Run(file *config.File, o Options) error {
 	h := d.newHerald()
 	defer h.close()
 	h.ready()
-	d.obey(signals, h)
-	return nil
+	return d.obey(signals, h)
 }
 
-// obey returns when the daemon has been ended by signals, or by an upgrade.
-func (d *Daemon) obey(signals <-chan os.Signal, h *herald) {
+// obey returns when the daemon has been ended by signals, or by an upgrade. Errors: *ExitError.
+func (d *Daemon) obey(signals <-chan os.Signal, h *herald) error {
 	ctx, cut := context.WithCancel(context.Background())
 	defer cut()
 	defer d.endAttempt()
@@ -39,7 +38,7 @@ func (d *Daemon) obey(signals <-chan os.Signal, h *herald) {
 	for {
 		select {
 		case <-over:
-			return
+			return nil
 		case <-h.beats:
 		case r := <-d.upgrading.requests:
 			if over != nil {
@@ -49,8 +48,7 @@ func (d *Daemon) obey(signals <-chan os.Signal, h *herald) {
 			}
 		case a := <-d.upgrading.attempts:
 			if heir := d.settle(a, h, over != nil); heir != nil {
-				d.linger(signals, heir)
-				return
+				return d.linger(signals, heir)
 			}
 		case s := <-signals:
 			switch {
@@ -65,7 +63,6 @@ func (d *Daemon) obey(signals <-chan os.Signal, h *herald) {
 				d.log.Info("shutdown asked for", "signal", s.String())
 				over = make(chan struct{})
 				d.leave()
-				d.former.ending()
 				if d.upgrading.cancel != nil {
 					d.upgrading.cancel()
 				}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -185,6 +184,7 @@ func (d *Daemon) letGo(heir *upgrade.Heir, h *herald) error {
 	if keepsFile {
 		d.told.letGo()
 	}
+	d.former.adopted(heir.PID)
 	before := d.former.pause()
 	yours := upgrade.Message{Kind: upgrade.Yours, Orders: d.balancer.Orders()}
 	var lines []syscall.Conn
@@ -197,6 +197,7 @@ func (d *Daemon) letGo(heir *upgrade.Heir, h *herald) error {
 		heir.Kill()
 		h.takeBack()
 		d.former.unpause()
+		d.former.adopted(os.Getpid())
 		d.told.takeBack()
 		d.control.Hold(false)
 		return fmt.Errorf("upgrade: the new process ended as soon as it served: %w", err)
@@ -217,58 +218,6 @@ func (d *Daemon) withdraw(heir *upgrade.Heir, tell func()) {
 	}
 	d.control.Leave(tell)
 	d.admin.close()
-}
-
-// linger lets the sessions of a process that has been replaced end. It returns when none is left, or the time for that is over.
-func (d *Daemon) linger(signals <-chan os.Signal, heir *upgrade.Heir) {
-	var talking sync.WaitGroup
-	stop := make(chan struct{})
-	talking.Go(func() { reportCounts(heir.Line, d.balancer.Counts, stop) })
-	talking.Go(func() { d.hear(heir.Line) })
-	ctx, cut := context.WithCancel(context.Background())
-	defer cut()
-	over := make(chan struct{})
-	go func() {
-		defer close(over)
-		d.balancer.Finish(ctx, d.file.Shutdown.Drain)
-	}()
-	asked := false
-	for {
-		select {
-		case <-over:
-			close(stop)
-			heir.Line.Close()
-			talking.Wait()
-			d.Close()
-			return
-		case r := <-d.upgrading.requests:
-			d.refuse(r, fmt.Sprintf("process %d has taken over: ask that one", heir.PID))
-		case s := <-signals:
-			switch {
-			case s == syscall.SIGTERM || s == os.Interrupt:
-				d.log.Info("told to end while sessions from before the upgrade finish", "signal", s.String(), "again", asked)
-				if asked {
-					cut()
-				}
-				asked = true
-			default:
-				d.log.Warn("a signal for the process that has taken over", "signal", s.String(), "pid", heir.PID)
-			}
-		}
-	}
-}
-
-// hear does what the process that has taken over passes on, until the line is closed.
-func (d *Daemon) hear(line *upgrade.Line) {
-	for {
-		m, _, err := line.Receive(time.Time{})
-		if err != nil {
-			return
-		}
-		if m.Kind == upgrade.Orders {
-			d.balancer.Reorder(m.Orders)
-		}
-	}
 }
 
 // succeed takes the place of the process that has started this one, which listens, and lets it go.

@@ -217,6 +217,24 @@ func (l *Line) Unpause() {
 	l.mu.Unlock()
 }
 
+// Unread tells whether there is something to receive, the end of the other process among that.
+func (l *Line) Unread() bool {
+	raw, err := l.conn.SyscallConn()
+	if err != nil {
+		return false
+	}
+	some := false
+	_ = raw.Control(func(fd uintptr) {
+		for {
+			ready, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+			if some = ready > 0; err != unix.EINTR {
+				return
+			}
+		}
+	})
+	return some
+}
+
 func (l *Line) receiveDescriptors(n int) (files []*os.File, err error) {
 	defer func() {
 		if err != nil {

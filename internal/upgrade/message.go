@@ -24,7 +24,6 @@ const (
 	Yours   Kind = "yours"
 	Counts  Kind = "counts"
 	Orders  Kind = "orders"
-	Ending  Kind = "ending"
 	Adopted Kind = "adopted"
 )
 

@@ -125,6 +125,12 @@ type PoolConfig struct {
 	// SessionsOnDown says what becomes of the sessions on a backend that goes down.
 	SessionsOnDown OnDown
 
+	// Rebalance says whether sessions are ended on backends that have more than their share, and RebalanceSpread how much
+	// more they may have, in percent of it. Not for source hash, which would lead them to the same backend again, and not for a tcp
+	// pool, in which no session is known to be idle.
+	Rebalance       Rebalance
+	RebalanceSpread int
+
 	// ResolveInterval is how often host names are looked up again.
 	ResolveInterval time.Duration
 	// Source is the local address of connections to backends; the zero Addr lets the kernel choose.

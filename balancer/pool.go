@@ -46,6 +46,8 @@ type Pool struct {
 	config atomic.Pointer[settings]
 	roster *roster
 
+	rebalancing rebalancing
+
 	mu struct {
 		sync.Mutex
 		seats    []seat // to be changed by alter alone

@@ -31,6 +31,9 @@ func (b *Balancer) sweep(ctx context.Context) {
 			for _, p := range b.now().allPools() {
 				b.sweepPool(p, time.Now())
 			}
+			for _, p := range b.now().pools {
+				b.rebalance(p, time.Now())
+			}
 		}
 	}
 }

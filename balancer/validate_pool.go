@@ -38,6 +38,7 @@ func (f *faults) pool(c Config, i int, p PoolConfig) {
 	f.count(at+".queue", p.Queue, 0, most)
 	f.wait(at+".queue_timeout", p.QueueTimeout)
 	f.optional(at+".slow_start", p.SlowStart)
+	f.rebalance(at, p)
 	f.wait(at+".resolve_interval", p.ResolveInterval)
 	if p.Source.IsMulticast() || p.Source.IsUnspecified() {
 		f.add(at+".source", fmt.Sprintf("source %v is not an address that connections can come from", p.Source),
@@ -51,6 +52,20 @@ func (f *faults) pool(c Config, i int, p PoolConfig) {
 	}
 	f.twins(at, p.Backends)
 	f.count(at+".minimum", p.Minimum, 0, most)
+}
+
+func (f *faults) rebalance(at string, p PoolConfig) {
+	if p.Rebalance != "" {
+		oneOf(f, at+".rebalance", p.Rebalance, RebalanceOff, RebalanceIdle)
+	}
+	f.count(at+".rebalance_spread", p.RebalanceSpread, 0, 1000)
+	switch {
+	case p.Rebalance != RebalanceIdle:
+	case p.Protocol == TCP:
+		f.add(at+".rebalance", "in a pool whose protocol is tcp no session is known to be idle", `remove rebalance`)
+	case p.Policy == SourceHash:
+		f.add(at+".rebalance", "with the policy source-hash a client would come back to the same backend", `remove rebalance, or choose another policy`)
+	}
 }
 
 func (f *faults) backend(c Config, p PoolConfig, pool string, j int, b BackendConfig) {

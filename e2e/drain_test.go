@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 
@@ -208,4 +210,84 @@ var closeIdleCases = map[string]struct {
 	"committed, and on":         {statements: []string{"begin", "commit and chain"}, busy: true},
 	"a savepoint":               {statements: []string{"begin", "savepoint a", "rollback to a"}, busy: true},
 	"locked tables":             {statements: []string{"lock tables mysql.user read"}, busy: true},
+}
+
+// TestRebalance: a backend comes back while clients work with connections of a pool, most of which are idle. These are ended by and by where they
+// are too many, and made anew on the other backend, until both have their share. No query fails.
+func TestRebalance(t *testing.T) {
+	one, two := startFE(t, fakefe.Config{Name: "one"}), startFE(t, fakefe.Config{Name: "two"})
+	p := start(t, strings.Replace(inFront(one, two), "slow_start", "rebalance = \"idle\"\nslow_start", 1))
+	p.becomes("one", balancer.Up)
+	p.becomes("two", balancer.Up)
+	suffer(t, two, fakefe.Refuse)
+	p.becomes("two", balancer.Down)
+
+	const connections = 16
+	db := p.open("mysql")
+	db.SetMaxIdleConns(connections)
+	db.SetMaxOpenConns(connections)
+	var all []*sql.Conn
+	for range connections {
+		all = append(all, connect(t, db))
+	}
+	kept := connect(t, p.open("mysql"))
+	if _, err := kept.ExecContext(t.Context(), "begin"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range all {
+		if got := ask(t, c, "select @@hostname"); got != "one" {
+			t.Fatalf("a session is on %s", got)
+		}
+		if err := c.Close(); err != nil { // back into the pool
+			t.Fatal(err)
+		}
+	}
+	suffer(t, two, fakefe.None)
+	p.becomes("two", balancer.Up)
+
+	stop, stopped := make(chan struct{}), make(chan error, 1)
+	go func() { // bursts on all of the pool, so that its connections are made anew
+		for {
+			var burst sync.WaitGroup
+			failed := make(chan error, connections)
+			for range connections {
+				burst.Go(func() {
+					var name string
+					if err := db.QueryRowContext(t.Context(), "select @@hostname").Scan(&name); err != nil {
+						failed <- err
+					}
+				})
+			}
+			burst.Wait()
+			select {
+			case err := <-failed:
+				stopped <- err
+				return
+			case <-stop:
+				stopped <- nil
+				return
+			case <-time.After(3 * time.Second):
+			}
+		}
+	}()
+	p.awaitMessage("rebalancing: idle sessions are ended")
+	r := p.awaitMessage("rebalanced")
+	close(stop)
+	if err := <-stopped; err != nil {
+		t.Errorf("a query failed: %v", err)
+	}
+	s := p.status()
+	most, least := backend(t, s, "one").Sessions, backend(t, s, "two").Sessions
+	if n := fmt.Sprint(r["sessions_ended"]); most > 9 || least < 4 {
+		t.Errorf("%d and %d sessions after %s were ended", most, least, n)
+	}
+	if got := ask(t, kept, "select @@hostname"); got != "one" {
+		t.Errorf("the session in a transaction answers %q", got)
+	}
+	ended, _ := p.records()
+	for _, r := range ended {
+		if r["msg"] == "session" && r["backend"] == "two" && r["end"] == "rebalanced" {
+			t.Errorf("a session of the backend with less was ended: %v", r)
+		}
+	}
 }

@@ -117,6 +117,8 @@ func decodePool(s *section, byDefault Defaults) balancer.PoolConfig {
 	c.Queue = s.number("queue", c.Queue)
 	c.QueueTimeout = s.duration("queue_timeout", c.QueueTimeout)
 	c.SlowStart = s.duration("slow_start", c.SlowStart)
+	c.Rebalance = balancer.Rebalance(s.text("rebalance", string(c.Rebalance)))
+	c.RebalanceSpread = s.number("rebalance_spread", c.RebalanceSpread)
 	c.SessionsOnDown = balancer.OnDown(s.text("sessions_on_down", string(c.SessionsOnDown)))
 	c.ResolveInterval = s.duration("resolve_interval", c.ResolveInterval)
 	c.Source = s.sourceAddress("source")

@@ -63,7 +63,7 @@ pool = "raw"
 [[pool]]
 name = "p"
 protocol = "mysql"
-policy = "source-hash"
+policy = "round-robin"
 connect_timeout = "1s"
 greeting_timeout = "2s"
 setup_timeout = "30s"
@@ -74,6 +74,8 @@ max_sessions = 9
 queue = 10
 queue_timeout = "7s"
 slow_start = "0s"
+rebalance = "idle"
+rebalance_spread = 5
 sessions_on_down = "keep"
 resolve_interval = "8s"
 source = "10.0.0.1"
@@ -116,7 +118,7 @@ func TestEveryKeyArrives(t *testing.T) {
 			"Proxy:{Accept:[10.0.0.10/32] Timeout:25s FromOthers:refuse} " +
 			"Sniff:{Wait:26ms Timeout:27s Routes:[{Protocol:tls SNI:[*.fe] ALPN:[h2] Pool:raw} {Protocol:http Host:[h] Pool:raw}]}}"},
 		{"raw listener", f.Balancer.Listeners[1], "{Name:raw Bind:[127.0.0.1:4] Pool:raw Keepalive:1m0s Backlog:4096 Gate:{} Proxy:{Timeout:3s FromOthers:plain} Sniff:{Wait:50ms Timeout:5s}}"},
-		{"pool", f.Balancer.Pools[0], "{Name:p Protocol:mysql Policy:source-hash ConnectTimeout:1s GreetingTimeout:2s SetupTimeout:30s IdleTimeout:4s Linger:5s Keepalive:6s MaxSessions:9 Queue:10 QueueTimeout:7s SessionsOnDown:keep ResolveInterval:8s Source:10.0.0.1 SendProxy:v2 Minimum:2 Discovered:true LearnsRoles:true Backends:[{Address:fe1:9030 Name:one Weight:2 MaxSessions:11 Backup:true Role:leader Expand:true HTTP:http://{host}:8031/} {Address:fe2:9030}]}"},
+		{"pool", f.Balancer.Pools[0], "{Name:p Protocol:mysql Policy:round-robin ConnectTimeout:1s GreetingTimeout:2s SetupTimeout:30s IdleTimeout:4s Linger:5s Keepalive:6s MaxSessions:9 Queue:10 QueueTimeout:7s SessionsOnDown:keep Rebalance:idle RebalanceSpread:5 ResolveInterval:8s Source:10.0.0.1 SendProxy:v2 Minimum:2 Discovered:true LearnsRoles:true Backends:[{Address:fe1:9030 Name:one Weight:2 MaxSessions:11 Backup:true Role:leader Expand:true HTTP:http://{host}:8031/} {Address:fe2:9030}]}"},
 		{"probe", probe, "{Type:mysql Interval:9s FastInterval:1s Timeout:2s Rise:3 Fall:4 HTTP:http://{host}:8030/api/health HTTPUser:u HTTPPasswordFile:/h Bootstrap:true LeaderFromMetrics:true User:m PasswordFile:/p Query:select 1 TLS:skip-verify SendProxy:v2 Source:10.0.0.2}"},
 		{"discovery", f.Discoveries["p"].Type, "starrocks"},
 		{"seeds", f.Discoveries["p"].Seeds, "{Interval:11s Timeout:12s User:d PasswordFile:/d TLS:true SendProxy:v2 Source:10.0.0.2}"},

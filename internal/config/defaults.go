@@ -63,6 +63,8 @@ func Default() Defaults {
 			QueueTimeout:    5 * time.Second,
 			SlowStart:       30 * time.Second, // a server that has just started has cold caches
 			SessionsOnDown:  balancer.Verify,
+			Rebalance:       balancer.RebalanceOff,
+			RebalanceSpread: 10,
 			ResolveInterval: 10 * time.Second,
 		},
 		Backend: balancer.BackendConfig{Weight: 1},

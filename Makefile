@@ -10,10 +10,10 @@ TEST_TIMEOUT ?= 15m
 # How long each fuzz target runs.
 FUZZTIME ?= 10s
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
-# Arguments for make demo, such as ARGS="--fes 5 --chaos", for make bench and for make scale.
+# Arguments for make demo, such as ARGS="--fes 5 --chaos", for make chaos, for make bench and for make scale.
 ARGS ?=
 
-.PHONY: build demo test mixed clients bench scale check lint fuzz clean help
+.PHONY: build demo test mixed chaos clients bench scale check lint fuzz clean help
 
 build: ## the static binary ./fairlead
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o fairlead .
@@ -27,6 +27,9 @@ test: ## all tests; those that need a server which is not installed say so and a
 
 mixed: ## 10,000 connections of every kind at random on one port, half a minute
 	FAIRLEAD_E2E_MIXED=10000 $(GO) test -count=1 -timeout 10m -run TestMixedClientsOnOnePort ./e2e
+
+chaos: ## a random script of faults under clients that check every byte, 5 minutes (ARGS="--seed 7 --minutes 2")
+	FAIRLEAD_CHAOS="--minutes 5 $(ARGS)" $(GO) test -count=1 -timeout 24h -v -run 'TestChaos$$' ./e2e
 
 clients: ## the matrix of real clients, and its table in README.md, two minutes; those that are not installed fail (.ci/run installs them)
 	FAIRLEAD_E2E_README=1 FAIRLEAD_E2E_REQUIRE=1 $(GO) test -count=1 -timeout 10m -run 'TestClients$$' ./e2e

@@ -146,7 +146,7 @@ func matrixCompare(t *testing.T, m *clients.Matrix, rows []*matrixRow, a authori
 
 // compare fills the client's cells.
 func (r *matrixRow) compare(t *testing.T, m *clients.Matrix, straight clients.Server, ways []matrixWay) {
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	want, err := m.Run(ctx, r.Client, straight, r.Able(clients.Names()...), nil)
 	if err != nil {
@@ -194,7 +194,7 @@ func matrixKills(t *testing.T, m *clients.Matrix, rows []*matrixRow, a authority
 	one, two := start(t, inFrontOf("", quick, addressesOf(servers)...)), start(t, inFrontOf("", quick, addressesOf(servers)...))
 	at := clients.Server{Address: two.address("mysql"), Other: one.address("mysql")}
 	reached := map[string]*barrier{"ready": newBarrier(), "ready again": newBarrier()}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var all sync.WaitGroup
 	for _, r := range rows {

@@ -25,10 +25,6 @@ var notRun = map[string]string{
 	".ci/run":                   "it is what runs this test",
 	"mysql":                     "TestClients runs real clients",
 	"./fairlead -c config.toml": "each test starts it",
-	"kubectl":                   "there is no cluster here",
-	"keepalived":                "the tests of deploy check the configuration",
-	"systemctl":                 "the tests of deploy check the unit",
-	"aws":                       "there is no cloud here",
 }
 
 // readmeBlock is what stands between fences in README.md.

@@ -2,10 +2,14 @@
 // they do with a MySQL server: do they find the same behind fairlead as straight at the server, answers, error codes and
 // error texts?
 //
+//	m, err := clients.New(dir, "ca.pem", "cert.pem", "key.pem")
 //	for _, c := range clients.All() {
-//		straight, err := c.Run(ctx, clients.Server{Address: mariadb}, clients.Names(), nil)
-//		through, err := c.Run(ctx, clients.Server{Address: fairlead}, clients.Names(), nil)
-//		wrong := clients.Compare(task, straight, through)
+//		version, err := m.Prepare(ctx, c)
+//		straight, err := m.Run(ctx, c, mariadb, c.Able(clients.Names()...), nil)
+//		through, err := m.Run(ctx, c, fairlead, c.Able(clients.Names()...), nil)
+//		for _, task := range clients.Tasks {
+//			wrong := c.Check(task, straight, mariadb, through, fairlead) // empty if all is the same
+//		}
 //	}
 //
 // Most clients are a small program of programs/, that is called with a host, a port and tasks, and does these one after the

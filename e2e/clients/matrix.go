@@ -17,9 +17,8 @@ var programs embed.FS
 
 // Matrix runs clients. All that they read and make is in one directory.
 type Matrix struct {
-	dir string
-	// programs may be compiled by several rows, one at a time
-	built map[string]error
+	dir   string
+	built map[string]error // how compiling went, by command: several rows share a program
 }
 
 // Server is what clients are led to.

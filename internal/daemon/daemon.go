@@ -184,11 +184,7 @@ func (d *Daemon) listenControl() ListenErrors {
 	if file := d.options.Predecessor.Take(controlOwner, path); file != nil {
 		l, err = net.FileListener(file)
 	} else {
-		var access control.Access
-		if access, err = d.socketAccess(); err != nil {
-			return ListenErrors{fmt.Errorf("%s: %w", d.file.Name, err)}
-		}
-		l, err = control.Listen(path, access)
+		l, err = d.newSocket(path)
 	}
 	if err != nil {
 		return ListenErrors{fmt.Errorf("%s: admin.socket: %w", d.file.Name, err)}
@@ -197,16 +193,25 @@ func (d *Daemon) listenControl() ListenErrors {
 	return nil
 }
 
+// newSocket makes the control socket.
+func (d *Daemon) newSocket(path string) (net.Listener, error) {
+	access, err := d.socketAccess()
+	if err != nil {
+		return nil, err
+	}
+	return control.Listen(path, access)
+}
+
 // socketAccess is who may give orders.
 func (d *Daemon) socketAccess() (control.Access, error) {
 	a := d.file.Admin
 	owner, err := config.UserID(a.SocketOwner)
 	if err != nil {
-		return control.Access{}, fmt.Errorf("admin.socket_owner: %w", err)
+		return control.Access{}, fmt.Errorf("socket_owner: %w", err)
 	}
 	group, err := config.GroupID(a.SocketGroup)
 	if err != nil {
-		return control.Access{}, fmt.Errorf("admin.socket_group: %w", err)
+		return control.Access{}, fmt.Errorf("socket_group: %w", err)
 	}
 	return control.Access{Mode: a.SocketMode, Owner: owner, Group: group, SetOwner: a.SocketOwner != "", SetGroup: a.SocketGroup != ""}, nil
 }

@@ -1,6 +1,7 @@
 package fakefe
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -40,10 +41,13 @@ func (e *endpoint) open() error {
 	if e.listener != nil {
 		return nil
 	}
-	l, err := net.ListenTCP("tcp", e.address)
+	var plain net.ListenConfig
+	plain.SetMultipathTCP(false) // such sockets take no filters (deaf), and front ends don't listen on them
+	opened, err := plain.Listen(context.Background(), "tcp", e.address.String())
 	if err != nil {
 		return fmt.Errorf("fakefe: %w", err)
 	}
+	l := opened.(*net.TCPListener)
 	e.listener = l
 	if e.address.Port == 0 { // nothing could be held, and the kernel has chosen the port only now
 		e.address = l.Addr().(*net.TCPAddr)

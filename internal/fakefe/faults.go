@@ -2,6 +2,7 @@ package fakefe
 
 import (
 	"fmt"
+	"syscall"
 	"time"
 )
 
@@ -36,6 +37,12 @@ const (
 	// FallBehind greets and logs in; statements fail, for they would be forwarded to a leader that is not
 	// there, and /api/bootstrap says FAILED. /api/health says that all is well.
 	FallBehind
+	// Slow takes its time before each greeting and each answer: slowness. Nothing fails.
+	Slow
+	// BlackHole is a machine off the wire: nothing that is sent to it on connections or to the MySQL port is acknowledged any
+	// more, and it is as silent as with Freeze. Linux only; Set fails elsewhere. When the fault ends, what has not been given
+	// up meanwhile goes on; use Kill for a machine that has started anew.
+	BlackHole
 	// leavingGracefully and gone come from Leave.
 	leavingGracefully
 	gone
@@ -43,7 +50,7 @@ const (
 
 var faultNames = [...]string{
 	"none", "refuse", "kill", "silent", "hang", "freeze", "error first", "reset after greeting", "freeze in mid-result",
-	"fall behind", "leaving", "gone",
+	"fall behind", "slow", "black hole", "leaving", "gone",
 }
 
 // String is the fault's name, as in events.
@@ -54,13 +61,17 @@ func (f Fault) String() string {
 	return faultNames[f]
 }
 
-func (f Fault) stopsAccept() bool     { return f == Hang || f == Freeze }
+// slowness is Slow's pause: long for a client, and short enough for any probe's timeout.
+const slowness = 100 * time.Millisecond
+
+func (f Fault) freezes() bool         { return f == Freeze || f == BlackHole }
+func (f Fault) stopsAccept() bool     { return f == Hang || f.freezes() }
 func (f Fault) closesListeners() bool { return f == Refuse || f == Kill || f == gone }
 
 // Set makes the FE misbehave, instead of as it did before. When Set returns, new connections see the fault, and an earlier
 // Leave is over. The error says that a port could not be opened again, or is ErrStopped.
 func (fe *FE) Set(fault Fault) error {
-	if fault < None || fault > FallBehind {
+	if fault < None || fault > BlackHole {
 		return fmt.Errorf("fakefe: Set: unknown %v", fault)
 	}
 	fe.operations.Lock()
@@ -93,6 +104,9 @@ func (fe *FE) set(fault Fault) error {
 		l.SetDeadline(time.Time{})
 	}
 	before := fe.mu.fault
+	if before == BlackHole && fault != BlackHole {
+		fe.turn(hearing)
+	}
 	fe.changeFault(fault)
 	fe.mu.Unlock()
 	if fault != before {
@@ -110,7 +124,24 @@ func (fe *FE) set(fault Fault) error {
 		fe.mysql.listener.SetDeadline(longAgo)
 		<-fe.parked
 	}
+	if fault == BlackHole {
+		fe.mu.Lock()
+		defer fe.mu.Unlock()
+		return fe.turn(deaf)
+	}
 	return nil
+}
+
+// turn makes the MySQL port and all connections deaf, or hearing again. fe.mu is held.
+func (fe *FE) turn(how func(syscall.Conn) error) error {
+	var failed error
+	if l := fe.mysql.listener; l != nil {
+		failed = how(l)
+	}
+	for _, s := range fe.mu.sessions {
+		_ = how(s.conn) // one that is over already
+	}
+	return failed
 }
 
 // longAgo as a deadline wakes up whoever waits in a read or an accept.
@@ -134,7 +165,7 @@ func (fe *FE) present() (Fault, <-chan struct{}) {
 func (fe *FE) alive() bool {
 	fe.mu.Lock()
 	defer fe.mu.Unlock()
-	return !fe.mu.stopped && !fe.mu.fault.closesListeners() && fe.mu.fault != Freeze
+	return !fe.mu.stopped && !fe.mu.fault.closesListeners() && !fe.mu.fault.freezes()
 }
 
 // Cut ends the connection with this id, by RST if withReset is set, else by FIN. It reports false when there is none.

@@ -236,6 +236,15 @@ func TestFallBehind(t *testing.T) {
 	}
 }
 
+func TestSlow(t *testing.T) {
+	fe := start(t, Config{})
+	set(t, fe, Slow)
+	c := enter(t, fe)
+	c.command(mysqlwire.ComPing, "")
+	await(t, fe, "the command", busy)
+	c.ok()
+}
+
 func TestUnknownFault(t *testing.T) {
 	fe := start(t, Config{})
 	for _, fault := range []Fault{-1, leavingGracefully, gone, 99} {

@@ -40,7 +40,7 @@ func (fe *FE) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for {
 			fault, changed := fe.present()
-			if fault != Freeze {
+			if !fault.freezes() {
 				mux.ServeHTTP(w, r)
 				return
 			}

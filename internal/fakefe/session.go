@@ -89,6 +89,9 @@ func (s *session) serve() {
 		if err := s.thaw(); err != nil {
 			return
 		}
+		if fault, _ := s.fe.present(); fault == Slow && s.sleep(slowness) != nil {
+			return
+		}
 		if err := s.command(command); err != nil {
 			return
 		}

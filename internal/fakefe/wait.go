@@ -23,6 +23,8 @@ func (s *session) awaitVoice() error {
 			if err := s.wait(changed, nil, true); err != nil {
 				return err
 			}
+		case fault == Slow:
+			return s.sleep(slowness)
 		default:
 			return nil
 		}
@@ -33,7 +35,7 @@ func (s *session) awaitVoice() error {
 func (s *session) thaw() error {
 	for {
 		fault, changed := s.fe.present()
-		if fault != Freeze {
+		if !fault.freezes() {
 			return nil
 		}
 		if err := s.wait(changed, nil, false); err != nil {

@@ -1,0 +1,466 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"fairlead/internal/control"
+	"fairlead/internal/fakefe"
+)
+
+const (
+	// chaosArguments has the chaos go on for longer: --minutes, and --seed for one that was printed. make chaos sets it.
+	chaosArguments = "FAIRLEAD_CHAOS"
+	// chaosInside says that the test has been given namespaces of its own.
+	chaosInside = "FAIRLEAD_E2E_CHAOS_INSIDE"
+	// chaosPatience ends what hangs: longer than any deed.
+	chaosPatience = time.Minute
+	// aShortAct and aLongAct are how long deeds go on until all is healed and counted: in the tests, and in make chaos.
+	aShortAct, aLongAct = 8 * time.Second, 20 * time.Second
+)
+
+// chaos is a fairlead in front of stand-in front ends, to which a script does things while clients check every byte.
+type chaos struct {
+	t         *testing.T
+	seed      uint64
+	fes       []*fakefe.FE
+	ship      *process
+	address   string // the listener's
+	logFile   string
+	control   *control.Client
+	judge     *judge
+	gate      sync.RWMutex // held by clients while they do something, closed by whoever counts
+	strangers sync.WaitGroup
+	played    strings.Builder // the script so far
+}
+
+// TestChaos: whatever happens to front ends and to fairlead, no login fails while a fit front end is there, every session
+// hears its own answers and nothing else, byte for byte, the counts are exact, and nothing is left of it all.
+func TestChaos(t *testing.T) {
+	options := flag.NewFlagSet("chaos", flag.ContinueOnError)
+	seed := options.Uint64("seed", uint64(time.Now().UnixNano())%1e6, "what the script follows from")
+	minutes := options.Float64("minutes", 0, "how long it goes on; 0 is short")
+	clients := options.Int("clients", 42, "how many there are")
+	if err := options.Parse(strings.Fields(os.Getenv(chaosArguments))); err != nil {
+		t.Fatal(err)
+	}
+	if os.Getenv(chaosInside) == "" && isolated(t, *seed) {
+		return
+	}
+	c := startChaos(t, *seed)
+	c.run(*clients, time.Duration(*minutes*float64(time.Minute)))
+}
+
+// isolated runs the test in namespaces of its own, where ports can be made scarce and file systems filled, and tells whether it
+// could.
+func isolated(t *testing.T, seed uint64) bool {
+	cmd := exec.Command(os.Args[0], "-test.run=^TestChaos$", "-test.v", "-test.count=1", "-test.timeout=0")
+	cmd.Env = append(os.Environ(), chaosInside+"=1", builtBinary+"="+binary,
+		fmt.Sprintf("%s=--seed %d %s", chaosArguments, seed, os.Getenv(chaosArguments)))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	var said strings.Builder
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(&said, os.Stdout), io.MultiWriter(&said, os.Stderr)
+	if os.Getenv(chaosArguments) == "" {
+		cmd.Stdout, cmd.Stderr = &said, &said
+	}
+	if err := cmd.Start(); err != nil {
+		t.Logf("no namespaces (%v): without shortages of ports and of room for the log", err)
+		return false
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, said.String())
+	} else {
+		t.Log(said.String())
+	}
+	return true
+}
+
+// startChaos starts the front ends and fairlead.
+func startChaos(t *testing.T, seed uint64) *chaos {
+	t.Helper()
+	const frontEnds = 5
+	dir := socketDir(t)
+	if os.Getenv(chaosInside) != "" {
+		settleIn(t, dir)
+	}
+	c := &chaos{t: t, seed: seed, judge: newJudge(frontEnds), logFile: filepath.Join(dir, "log"), address: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	var addresses []string
+	var httpPort int
+	c.fes, addresses, httpPort = startWithHealth(t, frontEnds)
+	c.ship = &process{t: t, ended: make(chan struct{}), admin: fmt.Sprintf("127.0.0.1:%d", freePort(t)), socket: filepath.Join(dir, "control.sock")}
+	c.control = control.NewClient(c.ship.socket)
+	text := strings.Replace(inFrontOf(quickPool+"connect_timeout = \"1s\"\n", quickProbe+deepProbe(t)+
+		fmt.Sprintf("http = \"http://{host}:%d/api/health\"\n", httpPort), addresses...), "bind = \"127.0.0.1:0\"", fmt.Sprintf("login_timeout = \"30s\"\nbind = %q", c.address), 1)
+	text += fmt.Sprintf("[admin]\nlisten = %q\nsocket = %q\n[log]\nformat = \"json\"\n[engine]\npipes = %d\n", c.ship.admin, c.ship.socket, chaosPipes)
+	c.launch(writeConfig(t, dir, text))
+	return c
+}
+
+// chaosPipes is how many pipes each event loop may keep.
+const chaosPipes = 16
+
+// settleIn makes new namespaces a place to be: with a loopback interface, and a small file system of its own.
+func settleIn(t *testing.T, dir string) {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	request, err := unix.NewIfreq("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request); err != nil {
+		t.Fatalf("lo: %v", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		t.Fatalf("mount: %v", err)
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
+		t.Fatalf("mount: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+}
+
+// launch starts fairlead with its log in a file, and waits until it is ready.
+func (c *chaos) launch(config string) {
+	c.t.Helper()
+	log, err := os.OpenFile(c.logFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer log.Close()
+	p := c.ship
+	p.config, p.cmd = config, exec.Command(binary, "run", "-c", config)
+	p.mu.changed = make(chan struct{})
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	endWithParent(p.cmd)
+	if err := p.cmd.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	go func() {
+		defer close(p.ended)
+		_ = p.cmd.Wait() // the status is in ProcessState
+	}()
+	c.t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		<-p.ended
+		if text := c.log(); c.t.Failed() || strings.Contains(text, "DATA RACE") || strings.Contains(text, "panic") {
+			c.t.Errorf("seed %d; the script so far:\n%s\nthe end of fairlead's log:\n%s", c.seed, c.played.String(), c.telling(text))
+		}
+	})
+	p.awaitReady()
+}
+
+func (c *chaos) pid() int                                { return c.ship.cmd.Process.Pid }
+func (c *chaos) signal(s syscall.Signal) error           { return c.ship.cmd.Process.Signal(s) }
+func (c *chaos) get(page string) (code int, body string) { return c.ship.get(page) }
+
+func (c *chaos) patiently() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), chaosPatience)
+}
+
+// log is what fairlead has logged, as far as there was room for it.
+func (c *chaos) log() string {
+	b, err := os.ReadFile(c.logFile)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+// telling is the end of a log, without the lines of sessions but for those that violations name.
+func (c *chaos) telling(log string) string {
+	const most = 32 << 10
+	var b strings.Builder
+	verdict := c.judge.verdict()
+	for line := range strings.Lines(log) {
+		var r record
+		if json.Unmarshal([]byte(line), &r) == nil && r["msg"] == "session" && !strings.Contains(verdict, fmt.Sprint(r["client"])) {
+			continue
+		}
+		b.WriteString(line)
+	}
+	all := b.String()
+	return all[max(0, len(all)-most):]
+}
+
+// run lets acts follow each other for so long, two of them at least.
+func (c *chaos) run(clients int, long time.Duration) {
+	t := c.t
+	length := aShortAct
+	if long > 0 {
+		length = aLongAct
+	}
+	c.allUp()
+	before := c.footprint()
+	fmt.Printf("chaos: seed %d, %d clients, %d front ends; at first %v\n", c.seed, clients, len(c.fes), before)
+	ctx, leave := context.WithCancel(context.Background())
+	defer leave()
+	var crowd sync.WaitGroup
+	for i := range clients {
+		k := &chaosClient{habits: chaosHabits[i%len(chaosHabits)], c: c, number: i, random: rand.New(rand.NewPCG(c.seed, uint64(i)))}
+		crowd.Go(func() { k.live(ctx) })
+	}
+	began := time.Now()
+	for act := uint64(1); act <= 2 || time.Since(began) < long; act++ {
+		c.play(act, length)
+		if c.judge.verdict() != "" {
+			break
+		}
+		c.count()
+		fmt.Printf("act %d, %v: %v; %v\n", act, time.Since(began).Round(time.Second), c.judge.tally(), c.footprint())
+		if c.judge.verdict() != "" || strings.Contains(c.log(), "DATA RACE") {
+			break
+		}
+		if err := os.Truncate(c.logFile, 0); err != nil { // for long runs
+			t.Fatal(err)
+		}
+	}
+	leave()
+	crowd.Wait()
+	if t.Failed() || c.judge.verdict() != "" {
+		t.Fatalf("with seed %d:\n%s", c.seed, c.judge.verdict())
+	}
+	c.restores(before)
+	c.addsUp()
+	c.ship.signal(syscall.SIGTERM)
+	c.ship.exits(0)
+	if verdict := c.judge.verdict(); verdict != "" {
+		t.Errorf("with seed %d:\n%s", c.seed, verdict)
+	}
+}
+
+// play does what an act's script says, until a violation.
+func (c *chaos) play(act uint64, length time.Duration) {
+	possible := slices.DeleteFunc(deeds(), func(d *deed) bool { return d.isolated && os.Getenv(chaosInside) == "" })
+	all := write(c.seed, act, length, len(c.fes), possible)
+	fmt.Fprintf(&c.played, "act %d\n", act)
+	began := time.Now()
+	ends := make(map[int]func()) // of what is being done, by front end
+	broken := false
+	for _, q := range all {
+		if !q.ends && broken {
+			continue
+		}
+		timer := time.NewTimer(time.Until(began.Add(q.at)))
+		select {
+		case <-timer.C:
+		case <-c.judge.violate: // what has begun is ended
+			broken = true
+			if !q.ends {
+				continue
+			}
+		case <-c.ship.ended:
+			c.t.Fatalf("with seed %d: fairlead has ended: %v\n%s", c.seed, c.ship.cmd.ProcessState, c.judge.verdict())
+		}
+		timer.Stop()
+		fmt.Fprintf(&c.played, "%s %v\n", time.Now().Format("15:04:05.000"), q)
+		if err := c.do(q, ends); err != nil {
+			c.judge.violation("%v: %v", q, err)
+		}
+	}
+}
+
+// do does what one line says.
+func (c *chaos) do(q cue, ends map[int]func()) error {
+	if q.ends {
+		end := ends[q.fe]
+		if end == nil {
+			return nil // it was not begun
+		}
+		delete(ends, q.fe)
+		defer end()
+		if q.deed.end == nil {
+			return nil
+		}
+		return q.deed.end(c, q)
+	}
+	c.judge.deed()
+	ends[q.fe] = func() {}
+	if !q.deed.own || q.deed.shortage {
+		ends[q.fe] = c.judge.begin(span{what: q.deed.name, fe: q.fe, kills: q.deed.kills, drops: q.deed.drops, refuses: q.deed.refuses})
+	}
+	return q.deed.begin(c, q)
+}
+
+// allUp waits until every front end is up.
+func (c *chaos) allUp() {
+	c.t.Helper()
+	c.eventually("every backend to be up", func() error {
+		ctx, cancel := c.patiently()
+		defer cancel()
+		s, err := c.control.Status(ctx)
+		if err != nil {
+			return err
+		}
+		for _, b := range s.Pools[0].Backends {
+			if b.State.String() != "up" {
+				return fmt.Errorf("backend %s is %v: %s", b.Name, b.State, b.Reason)
+			}
+		}
+		return nil
+	})
+}
+
+// eventually looks again and again until there is no error.
+func (c *chaos) eventually(what string, look func() error) {
+	c.t.Helper()
+	again := time.NewTicker(pollEvery)
+	defer again.Stop()
+	for timeout := time.After(chaosPatience); ; {
+		err := look()
+		if err == nil {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-c.ship.ended:
+			c.t.Fatalf("with seed %d: fairlead has ended; waited for %s: %v\n%s", c.seed, what, err, c.judge.verdict())
+		case <-timeout:
+			c.t.Fatalf("with seed %d: waited in vain for %s: %v\n%s", c.seed, what, err, c.judge.verdict())
+		}
+	}
+}
+
+// count has everybody stand still, and compares what fairlead, the servers and the clients believe.
+func (c *chaos) count() {
+	c.t.Helper()
+	c.allUp()
+	c.strangers.Wait()
+	c.gate.Lock()
+	defer c.gate.Unlock()
+	c.eventually("fairlead's counts to be those of the servers", c.countsAgree)
+	c.eventually("the totals to add up", c.totalsAgree)
+}
+
+func (c *chaos) countsAgree() error {
+	ctx, cancel := c.patiently()
+	defer cancel()
+	s, err := c.control.Status(ctx)
+	if err != nil {
+		return err
+	}
+	all := s.Sessions
+	for i, fe := range c.fes {
+		b := s.Pools[0].Backends[i]
+		if n := fe.Counts().Connections(); b.Name != fe.Name() || b.Sessions != n {
+			return fmt.Errorf("backend %s: %d sessions, front end %s has %d", b.Name, b.Sessions, fe.Name(), n)
+		}
+		if n := c.judge.liveAt(fe.Name()); n < fe.Sessions() { // clients that stand still may not have heard of an end
+			return fmt.Errorf("front end %s has %d sessions, and only %d clients believe to have one", fe.Name(), fe.Sessions(), n)
+		}
+		all -= b.Sessions
+	}
+	if all != 0 || s.Pools[0].Sessions != s.Sessions || s.Listeners[0].Sessions != s.Sessions {
+		return fmt.Errorf("%d sessions in all, %d of the pool, %d of the listener", s.Sessions, s.Pools[0].Sessions, s.Listeners[0].Sessions)
+	}
+	return nil
+}
+
+// totalsAgree compares who came with who has gone or is here.
+func (c *chaos) totalsAgree() error {
+	var came, went, here float64
+	for series, value := range c.ship.metrics() {
+		n, _ := strconv.ParseFloat(value, 64)
+		switch {
+		case strings.HasPrefix(series, "fairlead_listener_accepts_total{"):
+			came += n
+		case strings.HasPrefix(series, "fairlead_sessions_total{"):
+			went += n
+		case strings.HasPrefix(series, "fairlead_backend_sessions{"):
+			here += n
+		}
+	}
+	if came != went+here {
+		return fmt.Errorf("%v came, %v went, %v are here", came, went, here)
+	}
+	return nil
+}
+
+// mass is what fairlead has in use.
+type mass struct {
+	goroutines, descriptors int
+	memory                  int64 // resident, in bytes
+}
+
+// String says it in words.
+func (f mass) String() string {
+	return fmt.Sprintf("%d goroutines, %d descriptors, %d MB", f.goroutines, f.descriptors, f.memory>>20)
+}
+
+func (c *chaos) footprint() mass {
+	c.t.Helper()
+	f := c.ship.footprint()
+	rss, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", c.pid()))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	pages, err := strconv.ParseInt(strings.Fields(string(rss))[1], 10, 64)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return mass{goroutines: f.goroutines, descriptors: f.descriptors, memory: pages * int64(os.Getpagesize())}
+}
+
+// restores waits until nothing is in use any more that was not at first, but for spare things whose number is bounded.
+func (c *chaos) restores(before mass) {
+	c.t.Helper()
+	spare := mass{goroutines: spareCoroutines().goroutines, descriptors: 2 * chaosPipes * loops, memory: 64 << 20}
+	if raceEnabled {
+		spare.memory *= 8
+	}
+	var now mass
+	c.eventually("everything to be given back", func() error {
+		now = c.footprint()
+		if now.goroutines > before.goroutines+spare.goroutines || now.descriptors > before.descriptors+spare.descriptors ||
+			now.memory > before.memory+spare.memory {
+			return fmt.Errorf("%v, at first %v", now, before)
+		}
+		return nil
+	})
+	fmt.Printf("at the end %v\n", now)
+}
+
+// addsUp compares the totals once everybody has gone.
+func (c *chaos) addsUp() {
+	c.t.Helper()
+	c.eventually("all to have gone", func() error {
+		if !c.ship.gaugesAreZero() {
+			return fmt.Errorf("there are sessions left")
+		}
+		return c.totalsAgree()
+	})
+	for _, fe := range c.fes {
+		if n := fe.Sessions(); n > 1 { // a probe's
+			c.t.Errorf("front end %s has %d sessions left", fe.Name(), n)
+		}
+	}
+}
+
+// loops is how many event loops fairlead has here.
+var loops = func() int {
+	var set unix.CPUSet
+	if unix.SchedGetaffinity(0, &set) == nil {
+		return set.Count()
+	}
+	return 64
+}()

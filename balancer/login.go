@@ -114,7 +114,7 @@ func (s *session) passLogin(server splice.Conn, p *passed, deadline time.Time) e
 		if lost == nil {
 			lost = s.passToServer(server, p.packet, deadline)
 		}
-		if lost != nil && isLoss(lost) && s.rescue(p) {
+		if lost != nil && isLoss(lost) && s.rescue(p, false) {
 			return nil
 		}
 		return lost

@@ -43,10 +43,11 @@ func (p *passed) movable() bool {
 	return err == nil && movable(&login, first)
 }
 
-// rescue has a login whose server was lost move to another one, if that can be: then s.moving says so.
-func (s *session) rescue(p *passed) bool {
+// rescue has a login whose server was lost move to another one, if that can be: then s.moving says so. silent tells that its
+// connection is not over.
+func (s *session) rescue(p *passed, silent bool) bool {
 	b := s.lease.Backend
-	if !p.movable() || !s.pool.hasAnother(b, s.tiers()) {
+	if !p.movable() || !s.pool.hasAnother(b, s.tiers(), !silent) {
 		return false
 	}
 	b.metrics.Redispatch("login_lost")
@@ -80,7 +81,7 @@ func isLoss(err error) bool {
 // mayBeRescued tells whether to wait for the login of a client although its server was lost. Without a deadline nobody knows
 // how long that would be.
 func (s *session) mayBeRescued(p *passed, err error, deadline time.Time) bool {
-	return isLoss(err) && !p.answered && !deadline.IsZero() && s.pool.hasAnother(s.lease.Backend, s.tiers())
+	return isLoss(err) && !p.answered && !deadline.IsZero() && s.pool.hasAnother(s.lease.Backend, s.tiers(), true)
 }
 
 // readLogin reads from the client or its server; when that was lost, from the client alone.
@@ -105,7 +106,7 @@ func (s *session) awaitAnswer(server splice.Conn, p *passed, b []byte, deadline 
 		from, n, err = s.task.ReadEither(server, b, until)
 		silent := errors.Is(err, splice.ErrTimeout)
 		if silent && s.lease.Backend.bad.Load() || from == server && err != nil && isLoss(err) {
-			s.rescue(p)
+			s.rescue(p, silent)
 		}
 		if last || !silent || s.moving != nil {
 			return from, n, err
@@ -114,8 +115,9 @@ func (s *session) awaitAnswer(server splice.Conn, p *passed, b []byte, deadline 
 	return s.task.ReadEither(server, b, deadline)
 }
 
-// hasAnother tells whether new sessions go to a member besides b.
-func (p *Pool) hasAnother(b *Backend, t tiers) bool {
+// hasAnother tells whether new sessions go to a member besides b, as the last resort if that counts: a client that would be cut
+// loses nothing by it.
+func (p *Pool) hasAnother(b *Backend, t tiers, lastResort bool) bool {
 	if t == nil {
 		t = anyRole
 	}
@@ -123,7 +125,9 @@ func (p *Pool) hasAnother(b *Backend, t tiers) bool {
 	defer p.mu.Unlock()
 	for _, roles := range t {
 		for i, other := range p.mu.backends {
-			if s := &p.mu.seats[i]; other != b && s.open && s.weight > 0 && roles.wants(s.role) {
+			s := &p.mu.seats[i]
+			open := s.open || lastResort && other.mu.condition.order == Enable && len(other.Addresses()) > 0
+			if other != b && open && s.weight > 0 && roles.wants(s.role) {
 				return true
 			}
 		}

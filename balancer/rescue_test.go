@@ -105,6 +105,41 @@ func TestServerDownInALogin(t *testing.T) {
 	})
 }
 
+// TestServerLostInALoginWhileOthersAreDown: all backends are believed to be down after fairlead itself has been stopped for a while. A
+// login whose server is lost then is led as new clients are: to the last resort.
+func TestServerLostInALoginWhileOthersAreDown(t *testing.T) {
+	for _, when := range []string{"before the login", "after the login"} {
+		t.Run(when, func(t *testing.T) {
+			eachEngine(t, func(t *testing.T, kind string) {
+				greeted, gone := make(chan struct{}), make(chan struct{})
+				first := backendOf(t, func(c *net.TCPConn) {
+					io.WriteString(c, plainGreeting)
+					<-greeted
+					if when == "after the login" {
+						expect(t, c, richLogin())
+					}
+					c.Close()
+					close(gone)
+				})
+				second := survivor(t)
+				r := serve(t, kind, beginWith, first, second)
+				c := r.dial()
+				expect(t, c, plainGreeting)
+				p := r.Pools()[0]
+				for _, b := range p.Backends() {
+					p.Report(b, Probe{At: time.Now(), Verdict: Unfit, Reason: "no answer within 500ms"})
+				}
+				close(greeted)
+				if when == "before the login" {
+					<-gone
+				}
+				c.send(richLogin())
+				wantRescue(t, r, c, first, second)
+			})
+		})
+	}
+}
+
 // TestLoginsThatCanNotBeRescued end as they always did.
 func TestLoginsThatCanNotBeRescued(t *testing.T) {
 	old := mysqlwire.Login{Capabilities: mysqlwire.ClientProtocol41 | mysqlwire.ClientSecureConnection, User: "ann", AuthResponse: []byte("12345678901234567890")}

@@ -27,6 +27,8 @@ type Options struct {
 	// always by the same goroutine. When it falls behind, records are dropped, and the next one says how many.
 	Sessions     func(SessionRecord)
 	SessionBegun bool
+	// SessionsWanted, when set, is asked at each session's end whether Sessions is to be called. It must be quick.
+	SessionsWanted func() bool
 	// Changed, when set, is told of each change of a backend's state. It is called with the pool locked: it must be quick
 	// and call nothing of the balancer.
 	Changed func(Change)
@@ -89,6 +91,7 @@ func New(config Config, o Options) (*Balancer, error) {
 	}
 	b.engine = engine
 	b.records = newSessionRecords(o.Sessions, o.SessionBegun)
+	b.records.wanted = o.SessionsWanted
 	if err := b.build(config); err != nil {
 		b.Close()
 		return nil, err

@@ -33,7 +33,8 @@ const recordsWaiting = 16384
 
 // sessionRecords carries records from the event loops to whoever writes them down, and never holds a loop up.
 type sessionRecords struct {
-	tell     bool // of sessions that begin
+	tell     bool        // of sessions that begin
+	wanted   func() bool // may be nil
 	waiting  chan SessionRecord
 	lost     atomic.Uint64
 	done     chan struct{}
@@ -67,7 +68,7 @@ func (r *sessionRecords) begun(s *session) {
 }
 
 func (r *sessionRecords) ended(s *session, over time.Time, end string) {
-	if r.waiting != nil {
+	if r.waiting != nil && (r.wanted == nil || r.wanted()) {
 		r.put(s.record(over, end))
 	}
 }

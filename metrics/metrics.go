@@ -65,6 +65,7 @@ type Metrics struct {
 	discovered  *prometheus.GaugeVec   // pool
 	reloads     *prometheus.CounterVec // result
 	upgrades    *prometheus.CounterVec // result
+	reloaded    prometheus.Gauge       // whether the latest reload succeeded
 
 	// mu makes binding and removing one step each: a series is only made for a handle that has not been
 	// removed, so what was removed stays removed.
@@ -85,6 +86,7 @@ func New(build BuildInfo) *Metrics {
 	m.reloads.WithLabelValues(ReloadFailure)
 	m.upgrades.WithLabelValues(UpgradeSuccess)
 	m.upgrades.WithLabelValues(UpgradeFailure)
+	m.reloaded.Set(1)
 	return m
 }
 
@@ -118,6 +120,8 @@ func (m *Metrics) register(build BuildInfo) {
 	}, []string{"pool"})
 	m.reloads = m.counter("config_reloads_total", "Reloads of the configuration, by result.", "result")
 	m.upgrades = m.counter("upgrades_total", "Upgrades of the binary: the new process counts a success, the old one a failure.", "result")
+	m.reloaded = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "config_last_reload_successful",
+		Help: "1 if the configuration as it was read last is in force, 0 if it could not be applied."})
 	m.registry.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Namespace: namespace, Name: "build_info", Help: "Always 1; the labels say which build runs.",
@@ -127,6 +131,7 @@ func (m *Metrics) register(build BuildInfo) {
 		}, func() float64 { return 1 }),
 		sampler{m},
 		m.discovered,
+		m.reloaded,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -142,7 +147,14 @@ func (m *Metrics) Handler() http.Handler {
 }
 
 // Reload counts a reload of the configuration: [ReloadSuccess] or [ReloadFailure].
-func (m *Metrics) Reload(result string) { m.reloads.WithLabelValues(clean(result)).Inc() }
+func (m *Metrics) Reload(result string) {
+	m.reloads.WithLabelValues(clean(result)).Inc()
+	successful := 0.0
+	if result == ReloadSuccess {
+		successful = 1
+	}
+	m.reloaded.Set(successful)
+}
 
 // Upgrade counts an upgrade of the binary: [UpgradeSuccess] or [UpgradeFailure].
 func (m *Metrics) Upgrade(result string) { m.upgrades.WithLabelValues(clean(result)).Inc() }

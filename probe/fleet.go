@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"reflect"
 	"sync"
 	"time"
 
@@ -70,6 +71,25 @@ func (f *Fleet[K]) Watch(key K, target Target, config Config) {
 	f.mu.monitors[key] = m
 	within := min(time.Duration(len(f.mu.monitors)-1)*2*spread, config.Interval)
 	go m.run(ctx, time.Duration(rand.Float64()*float64(within)))
+}
+
+// Reconfigure changes how a backend is probed, keeps the verdict, and probes at once. It does nothing for a key that is not
+// watched, nor for the configuration that is in force already.
+func (f *Fleet[K]) Reconfigure(key K, config Config) {
+	config = config.withDefaults()
+	f.mu.Lock()
+	m := f.mu.monitors[key]
+	f.mu.Unlock()
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	same := reflect.DeepEqual(m.mu.config, config)
+	m.mu.config = config
+	m.mu.Unlock()
+	if !same {
+		m.probeNow()
+	}
 }
 
 // Suspect says that live traffic has seen the backend refuse, reset or keep silent. Its verdict goes back to

@@ -151,6 +151,18 @@ func commands() []*cli.Command {
 		orderCommand(balancer.Disable, "take a backend out of service; sessions that it has go on"),
 		orderCommand(balancer.Enable, "undo drain or disable: the backend's health decides again"),
 		{
+			Name:   "reload",
+			Usage:  "have a running fairlead read its file again and put it in force: all of it or, with an error, nothing",
+			Flags:  append(places(), jsonFlag),
+			Action: reloadCommand,
+		},
+		{
+			Name:   "diff",
+			Usage:  "tell what a reload would change",
+			Flags:  append(places(), jsonFlag, exitCodeFlag),
+			Action: diffCommand,
+		},
+		{
 			Name:   "version",
 			Usage:  "tell which build this is",
 			Action: versionCommand,
@@ -184,21 +196,26 @@ func serve(c *cli.Context, predecessor *upgrade.Predecessor) error {
 	if err := noArguments(c); err != nil {
 		return err
 	}
-	file, err := config.Load(configPath(c))
+	path, socket := configPath(c), given(c, "socket")
+	load := func() (*config.File, error) {
+		file, err := config.Load(path)
+		if err == nil && socket != "" {
+			file.Admin.Socket = socket
+		}
+		return file, err
+	}
+	file, err := load()
 	if errors.Is(err, os.ErrNotExist) && given(c, "config") == "" {
 		err = fmt.Errorf("%w (to look around without one: %s demo)", err, c.App.Name)
 	}
 	if err != nil {
 		return usage(err)
 	}
-	if path := given(c, "socket"); path != "" {
-		file.Admin.Socket = path
-	}
 	program, err := upgrade.Program()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err) // it serves, and can't be upgraded
 	}
-	err = daemon.Run(file, daemon.Options{Version: version, Revision: revision(), Output: os.Stderr, Program: program, Predecessor: predecessor})
+	err = daemon.Run(file, daemon.Options{Version: version, Revision: revision(), Load: load, Output: os.Stderr, Program: program, Predecessor: predecessor})
 	var exit *daemon.ExitError
 	if errors.As(err, &exit) {
 		return &statusError{exit.Code, err}

@@ -42,6 +42,11 @@ func (s *section) listenAddresses(key string, byDefault []netip.AddrPort, owner 
 			add(addr, s.at.line)
 		}
 	}
+	words := make([]string, len(list))
+	for i, addr := range list {
+		words[i] = strconv.Quote(addr.String())
+	}
+	s.noteAs(key, words...)
 	return list
 }
 
@@ -158,6 +163,7 @@ func (s *section) sourceAddress(key string) netip.Addr {
 	}
 	addr, err := netip.ParseAddr(word)
 	if err == nil {
+		s.noteAs(key, strconv.Quote(addr.Unmap().String()))
 		return addr.Unmap()
 	}
 	suggestion := `write such as "10.0.0.1"`

@@ -17,6 +17,7 @@ func decodeFile(d *document, top *section) *File {
 	f.Admin = decodeAdmin(top.table("admin"), byDefault.Admin, f)
 	f.Shutdown = decodeShutdown(top.table("shutdown"), byDefault.Shutdown)
 	f.Log = decodeLog(top.table("log"), byDefault.Log)
+	f.Reload = decodeReload(top.table("reload"), byDefault.Reload)
 	f.Balancer.Engine = decodeEngine(top.table("engine"), byDefault.Engine)
 	listeners, pools := top.tables("listener"), top.tables("pool")
 	protocols := map[string]balancer.Protocol{}
@@ -68,6 +69,11 @@ func decodeLog(s *section, c Log) Log {
 	c.Format = s.choice("format", c.Format, "text", "json")
 	c.File = s.doc.resolve(s.text("file", c.File))
 	c.Sessions = s.flag("sessions", c.Sessions)
+	return c
+}
+
+func decodeReload(s *section, c Reload) Reload {
+	c.Watch = s.flag("watch", c.Watch)
 	return c
 }
 

@@ -14,6 +14,7 @@ type Defaults struct {
 	Admin    Admin
 	Shutdown Shutdown
 	Log      Log
+	Reload   Reload
 	Engine   balancer.EngineConfig
 	Listener balancer.ListenerConfig
 	Pool     balancer.PoolConfig

@@ -32,6 +32,8 @@ type document struct {
 	moved map[string]int
 	// known is the schema. recorded is where the keys go that are asked for while the schema is made; otherwise nil.
 	known, recorded schema
+	// settings are what the keys mean.
+	settings []setting
 }
 
 // parse is Parse on a host of one's choice.
@@ -59,7 +61,7 @@ func parse(name string, data []byte, h host) (*File, error) {
 	if len(d.problems) > 0 {
 		return nil, Errors(sorted(d.problems))
 	}
-	f.Warnings = sorted(d.warnings)
+	f.Warnings, f.settings = sorted(d.warnings), d.settings
 	return f, nil
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,7 @@ type File struct {
 	Admin    Admin
 	Shutdown Shutdown
 	Log      Log
+	Reload   Reload
 	Balancer balancer.Config
 	// Probes holds how each pool's backends are probed, by the pool's name.
 	Probes map[string]probe.Config
@@ -31,7 +33,11 @@ type File struct {
 	// Warnings tells what is allowed but probably not meant, in the order of the lines.
 	Warnings []Problem
 
-	listen []ListenAddress
+	// Digest is that of the text; zero for one that was not read by Load.
+	Digest Digest
+
+	listen   []ListenAddress
+	settings []setting
 }
 
 // Admin is where status and metrics are read and commands are given.
@@ -70,6 +76,12 @@ type Log struct {
 	Sessions bool
 }
 
+// Reload says when the file is read again.
+type Reload struct {
+	// Watch reloads the file when it has changed.
+	Watch bool
+}
+
 // ListenAddress is an address that the file asks to listen on.
 type ListenAddress struct {
 	// Owner is what listens there: "admin", or "listener" and its name in quotes.
@@ -98,7 +110,24 @@ func Load(path string) (*File, error) {
 	case err != nil:
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	return parse(path, data, host{interfaces: sockaddr.GetAllInterfaces, stat: stat})
+	f, err := parse(path, data, host{interfaces: sockaddr.GetAllInterfaces, stat: stat})
+	if err != nil {
+		return nil, err
+	}
+	f.Digest = sha256.Sum256(data)
+	return f, nil
+}
+
+// Digest tells texts apart.
+type Digest [sha256.Size]byte
+
+// DigestOf reads a file and tells its text's.
+func DigestOf(path string) (Digest, error) {
+	data, err := read(path)
+	if err != nil {
+		return Digest{}, fmt.Errorf("config: %w", err)
+	}
+	return sha256.Sum256(data), nil
 }
 
 // Parse checks a text that has the given name in messages. Of the machine it looks at the network interfaces, for

@@ -17,7 +17,6 @@ func (f *File) NeedsRestart(next *File) []string {
 		{"admin.socket_group", f.Admin.SocketGroup == next.Admin.SocketGroup},
 		{"admin.readiness_file", f.Admin.ReadinessFile == next.Admin.ReadinessFile},
 		{"admin.state_file", f.Admin.StateFile == next.Admin.StateFile},
-		{"log.format", f.Log.Format == next.Log.Format},
 		{"log.file", f.Log.File == next.Log.File},
 		{"engine.kind", f.Balancer.Engine.Kind == next.Balancer.Engine.Kind},
 		{"engine.loops", f.Balancer.Engine.Loops == next.Balancer.Engine.Loops},

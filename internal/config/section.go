@@ -56,6 +56,9 @@ func (s *section) value(key string, byDefault any) (any, bool) {
 		s.doc.recorded.add(s.header, key, literal(byDefault))
 	}
 	v, ok := s.values[key]
+	if _, isTable := byDefault.(tableHeader); !isTable {
+		s.note(key, v, byDefault)
+	}
 	return v, ok
 }
 

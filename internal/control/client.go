@@ -83,7 +83,8 @@ func (c *Client) Kill(ctx context.Context, id uint64) (balancer.LiveSession, err
 	return killed, err
 }
 
-// ask sends a question, reads the answer into an object, and returns its headers. Errors: ErrUnreachable, *BackendError.
+// ask sends a question, reads the answer into an object, and returns its headers. Errors: ErrUnreachable, *BackendError,
+// *FileError.
 func (c *Client) ask(ctx context.Context, method, path string, question, into any) (http.Header, error) {
 	body, err := json.Marshal(question)
 	if err != nil {
@@ -132,6 +133,9 @@ func fault(response *http.Response) error {
 	}
 	if response.StatusCode == http.StatusNotFound || response.StatusCode == http.StatusConflict {
 		return &BackendError{f.Message}
+	}
+	if response.StatusCode == http.StatusUnprocessableEntity {
+		return &FileError{f.Message}
 	}
 	return fmt.Errorf("control: %s", f.Message)
 }

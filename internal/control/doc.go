@@ -15,7 +15,9 @@
 //	POST /v1/backends/drain     an Instruction, such as {"backend": "fe1", "close_idle": true, "deadline": "5m"}: Ordered
 //	POST /v1/backends/enable    the same
 //	POST /v1/backends/disable   the same
+//	POST /v1/reload             Reloaded, once the file is in force
+//	GET  /v1/diff               Reloaded, as a reload would answer
 //
 // What goes wrong is answered by a Fault, and a status of HTTP: 400 for what can't be read, 404 for what is not there, 409
-// for a name that means several backends.
+// for a name that means several backends, 422 for a file that can't be put in force.
 package control

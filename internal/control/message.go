@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"fairlead/balancer"
+	"fairlead/internal/config"
 	"fairlead/probe"
 )
 
@@ -48,6 +49,24 @@ type SessionsQuery struct {
 	Sort Sort
 	// Limit is how many there may be; 0 means all.
 	Limit int
+}
+
+// Reloaded is what a reload has done, or would do.
+type Reloaded struct {
+	// File is the one that was read.
+	File string `json:"file"`
+	// Changes are what differs from what was in force; those that need a restart are not applied.
+	Changes []config.Change `json:"changes"`
+	// Warnings are what looks odd in the file.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Reloader reads the configuration again. A file that can't be put in force is a *FileError.
+type Reloader interface {
+	// Reload puts it in force, or changes nothing. by names who asked for it.
+	Reload(by string) (Reloaded, error)
+	// Diff tells what Reload would do.
+	Diff() (Reloaded, error)
 }
 
 // Instruction asks for an order for a backend.

@@ -39,10 +39,12 @@ type Server struct {
 	kept     func() error // keeps the orders; may be nil
 	// Discoveries, when set, is asked for what a status says of discovery. It is set before Serve.
 	Discoveries func() []probe.DiscoveryHealth
-	log         *slog.Logger
-	http        *http.Server
-	succession  Succession
-	held        atomic.Bool
+	// Reloader, when set, reloads. It is set before Serve.
+	Reloader   Reloader
+	log        *slog.Logger
+	http       *http.Server
+	succession Succession
+	held       atomic.Bool
 }
 
 // NewServer returns a server for a balancer.
@@ -56,6 +58,8 @@ func NewServer(b *balancer.Balancer, about About, log *slog.Logger) *Server {
 		mux.HandleFunc("POST /v1/backends/"+o.String(), func(w http.ResponseWriter, r *http.Request) { s.order(w, r, o) })
 	}
 	mux.HandleFunc("POST /v1/upgrade", s.upgrade)
+	mux.HandleFunc("POST /v1/reload", s.reload)
+	mux.HandleFunc("GET /v1/diff", s.diff)
 	mux.HandleFunc("/", s.unknown)
 	s.http = &http.Server{
 		Handler:           s.unlessHeld(mux),

@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"fairlead/balancer"
 	"fairlead/internal/config"
@@ -25,6 +26,8 @@ import (
 type Options struct {
 	// Version and Revision say which build this is; empty stays empty.
 	Version, Revision string
+	// Load, when set, reads the file again, for a reload.
+	Load func() (*config.File, error)
 	// Output takes the log, unless the file names another place. It is written to by one goroutine at a time, and who logs
 	// never waits for it.
 	Output io.Writer
@@ -42,10 +45,11 @@ type Options struct {
 
 // Daemon is one balancer with everything around it.
 type Daemon struct {
-	file      *config.File
+	inForce   atomic.Pointer[config.File]
 	options   Options
 	output    *output
 	repeats   *repeats.Handler // in front of output
+	logging   logging
 	log       *slog.Logger
 	metrics   *metrics.Metrics
 	fleet     *probe.Fleet[*balancer.Backend]
@@ -54,7 +58,9 @@ type Daemon struct {
 	admin     *admin
 	told      *readiness // what keepalived knows
 	finding   discoveries
-	socket    *net.UnixListener // the control socket; nil without one
+	reloader  reloader
+	herald    atomic.Pointer[herald] // once the service manager may be told of reloads
+	socket    *net.UnixListener      // the control socket; nil without one
 	former    formers
 	upgrading upgrading
 	serving   sync.WaitGroup // the control socket's goroutine
@@ -63,11 +69,14 @@ type Daemon struct {
 
 // New builds a daemon. It probes backends from now on; it listens nowhere before Start. Close must be called in any case.
 func New(file *config.File, o Options) (*Daemon, error) {
-	output, err := openOutput(file.Log, o.Output)
+	d := &Daemon{options: o}
+	d.inForce.Store(file)
+	d.logging.set(file.Log)
+	output, err := d.logging.open(file.Log.File, o.Output)
 	if err != nil {
 		return nil, ListenErrors{fmt.Errorf("%s: log.file: %w", file.Name, err)}
 	}
-	d := &Daemon{file: file, options: o, output: output, repeats: repeats.New(newHandler(output, file.Log))}
+	d.output, d.repeats = output, repeats.New(d.logging.handler(output))
 	d.log = slog.New(d.repeats)
 	d.upgrading = upgrading{requests: make(chan upgradeRequest), attempts: make(chan attempt, 1)}
 	d.metrics = metrics.New(metrics.BuildInfo{Version: o.Version, Revision: o.Revision, GoVersion: runtime.Version()})
@@ -82,12 +91,13 @@ func New(file *config.File, o Options) (*Daemon, error) {
 		Inherited: func(listener string, bind netip.AddrPort) *os.File {
 			return o.Predecessor.Take(listenerOwner(listener), bind.String())
 		},
-		Log:          d.log,
-		Metrics:      d.metrics,
-		Watcher:      watcher{d.fleet, d.probeConfig},
-		Sessions:     d.sessionTeller(),
-		SessionBegun: o.Session != nil,
-		Changed:      d.changed,
+		Log:            d.log,
+		Metrics:        d.metrics,
+		Watcher:        watcher{d.fleet, d.probeConfig},
+		Sessions:       d.sessionTeller(),
+		SessionBegun:   o.Session != nil,
+		SessionsWanted: d.wantsSessions,
+		Changed:        d.changed,
 	})
 	if err != nil {
 		d.fleet.Close()
@@ -111,6 +121,8 @@ func New(file *config.File, o Options) (*Daemon, error) {
 	})
 	d.control.Discoveries = d.finding.health
 	d.control.Succeed(control.Succession{Upgrade: d.upgradeBy, Former: d.former.list})
+	d.reloader.daemon, d.reloader.asked = d, make(chan string, 1)
+	d.control.Reloader = &d.reloader
 	d.admin = newAdmin(d)
 	tuneMemory(b)
 	return d, nil
@@ -121,7 +133,7 @@ func (d *Daemon) probeConfig(b *balancer.Backend) probe.Config {
 	if d.options.Probe != nil {
 		return d.options.Probe(b)
 	}
-	c := d.file.Probes[b.Pool.Name()]
+	c := d.file().Probes[b.Pool.Name()]
 	if own := b.Config().HTTP; own != "" {
 		c.HTTP = own
 	}
@@ -136,6 +148,9 @@ func (d *Daemon) changed(c balancer.Change) {
 	}
 }
 
+// file is the configuration that is in force.
+func (d *Daemon) file() *config.File { return d.inForce.Load() }
+
 // Balancer is the balancer that the daemon runs.
 func (d *Daemon) Balancer() *balancer.Balancer { return d.balancer }
 
@@ -146,28 +161,29 @@ func (d *Daemon) Log() *slog.Logger { return d.log }
 // file asks for and can't be had is a ListenErrors.
 func (d *Daemon) Start() error {
 	failed := d.listenControl()
-	failed = append(failed, d.admin.listen(d.addressesOf("admin"))...)
+	failed = append(failed, d.admin.listen(addressesOf(d.file(), "admin"))...)
 	if len(failed) > 0 {
 		return failed
 	}
 	if d.options.Predecessor == nil {
 		if err := d.told.open(); err != nil {
-			return ListenErrors{fmt.Errorf("%s: admin.readiness_file: %w", d.file.Name, err)}
+			return ListenErrors{fmt.Errorf("%s: admin.readiness_file: %w", d.file().Name, err)}
 		}
 	}
 	d.finding.start(d)
 	if err := d.balancer.Start(); err != nil {
-		return d.explain(err)
+		return explain(d.file(), err)
 	}
 	if err := d.succeed(); err != nil {
 		return err
 	}
 	d.told.follow()
+	d.reloader.start()
 	d.admin.serve()
 	d.serveControl()
-	d.log.Info("serving", "version", d.options.Version, "file", d.file.Name, "listeners", d.listening(),
-		"admin", d.AdminAddresses(), "socket", d.file.Admin.Socket)
-	for _, w := range d.file.Warnings {
+	d.log.Info("serving", "version", d.options.Version, "file", d.file().Name, "listeners", d.listening(),
+		"admin", d.AdminAddresses(), "socket", d.file().Admin.Socket)
+	for _, w := range d.file().Warnings {
 		d.log.Warn("the configuration looks odd", "problem", w.Error())
 	}
 	return nil
@@ -175,7 +191,7 @@ func (d *Daemon) Start() error {
 
 // listenControl opens the control socket, or goes on with that of a process before this one.
 func (d *Daemon) listenControl() ListenErrors {
-	path := d.file.Admin.Socket
+	path := d.file().Admin.Socket
 	if path == "" {
 		return nil
 	}
@@ -187,7 +203,7 @@ func (d *Daemon) listenControl() ListenErrors {
 		l, err = d.newSocket(path)
 	}
 	if err != nil {
-		return ListenErrors{fmt.Errorf("%s: admin.socket: %w", d.file.Name, err)}
+		return ListenErrors{fmt.Errorf("%s: admin.socket: %w", d.file().Name, err)}
 	}
 	d.socket = l.(*net.UnixListener)
 	return nil
@@ -204,7 +220,7 @@ func (d *Daemon) newSocket(path string) (net.Listener, error) {
 
 // socketAccess is who may give orders.
 func (d *Daemon) socketAccess() (control.Access, error) {
-	a := d.file.Admin
+	a := d.file().Admin
 	owner, err := config.UserID(a.SocketOwner)
 	if err != nil {
 		return control.Access{}, fmt.Errorf("socket_owner: %w", err)
@@ -247,7 +263,7 @@ func (d *Daemon) AdminAddresses() []netip.AddrPort { return d.admin.addresses() 
 // all that remains is cut short. Shutdown implies Close.
 func (d *Daemon) Shutdown(ctx context.Context) {
 	d.leave()
-	d.balancer.Shutdown(ctx, d.file.Shutdown.Grace, d.file.Shutdown.Drain)
+	d.balancer.Shutdown(ctx, d.file().Shutdown.Grace, d.file().Shutdown.Drain)
 	d.Close()
 }
 
@@ -258,6 +274,7 @@ func (d *Daemon) leave() { d.told.leave(errors.New("shutting down")) }
 func (d *Daemon) Close() {
 	d.closing.Do(func() {
 		d.told.close(errors.New("ended"))
+		d.reloader.close()
 		d.finding.close()
 		d.balancer.Close()
 		d.fleet.Close()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -25,42 +26,89 @@ const (
 
 // discoveries are those of all pools that ask their cluster.
 type discoveries struct {
+	ctx    context.Context
 	cancel context.CancelFunc // cuts off what a list has set going; nil before start
 
 	mu      sync.Mutex
-	running []*probe.Discovery
+	running []*asking
+}
+
+// asking is the discovery of one pool.
+type asking struct {
+	*probe.Discovery
+	pool   *balancer.Pool
+	config config.Discovery
+	seeds  []string // as configured
 }
 
 // start begins to ask, and waits for the first answers, but not for long.
 func (s *discoveries) start(d *Daemon) {
-	ctx, cancel := context.WithCancel(context.Background())
 	s.mu.Lock()
-	s.cancel = cancel
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.mu.Unlock()
+	s.follow(d)
+}
+
+// follow brings the asking up to the configuration: what is as it was goes on, and what is new begins, with a moment for
+// its first answer.
+func (s *discoveries) follow(d *Daemon) {
+	s.mu.Lock()
+	was := s.running
+	s.running = nil
+	var fresh []*asking
 	for _, p := range d.balancer.Pools() {
-		c := d.file.Discoveries[p.Name()]
+		c := d.file().Discoveries[p.Name()]
 		if c.Type != config.StarRocks {
 			continue // names are looked up by the balancer
 		}
-		asked := newCluster(ctx, p)
-		s.running = append(s.running, probe.StartDiscovery(probe.DiscoveryOptions{
-			Pool:    p.Name(),
-			Config:  c.Seeds,
-			Seeds:   asked.seeds(),
-			Found:   func(l probe.Listing) error { return d.balancer.Discovered(p.Name(), asked.members(l.Frontends)) },
-			Log:     d.log,
-			Metrics: d.metrics,
-		}))
+		wanted := &asking{pool: p, config: c, seeds: newCluster(s.ctx, p).seeds()}
+		if i := slices.IndexFunc(was, wanted.same); i >= 0 {
+			wanted = was[i]
+			was = slices.Delete(slices.Clone(was), i, i+1)
+		} else {
+			wanted.begin(s.ctx, d)
+			fresh = append(fresh, wanted)
+		}
+		s.running = append(s.running, wanted)
 	}
-	running := slices.Clone(s.running)
+	now := slices.Clone(s.running)
 	s.mu.Unlock()
+	for _, old := range was {
+		old.Close()
+		if !slices.ContainsFunc(now, func(a *asking) bool { return a.pool.Name() == old.pool.Name() }) {
+			d.metrics.RemoveDiscovery(old.pool.Name())
+		}
+	}
 	enough := time.After(firstDiscovery)
-	for _, one := range running {
+	for _, one := range fresh {
 		select {
 		case <-one.First():
 		case <-enough:
 			return
 		}
 	}
+}
+
+// same tells whether a discovery that runs asks what this one would ask.
+func (a *asking) same(running *asking) bool {
+	return a.pool == running.pool && reflect.DeepEqual(a.config, running.config) && slices.Equal(a.seeds, running.seeds)
+}
+
+// begin begins to ask. Members that are known are asked as well: of those that are configured none may be left.
+func (a *asking) begin(ctx context.Context, d *Daemon) {
+	asked, name := newCluster(ctx, a.pool), a.pool.Name()
+	seeds := slices.Clone(a.seeds)
+	for _, b := range a.pool.Backends() {
+		seeds = append(seeds, b.Config().Address)
+	}
+	a.Discovery = probe.StartDiscovery(probe.DiscoveryOptions{
+		Pool:    name,
+		Config:  a.config.Seeds,
+		Seeds:   seeds,
+		Found:   func(l probe.Listing) error { return d.balancer.Discovered(name, asked.members(l.Frontends)) },
+		Log:     d.log,
+		Metrics: d.metrics,
+	})
 }
 
 // health tells how the asking goes.

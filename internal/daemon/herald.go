@@ -115,7 +115,7 @@ func (h *herald) takeBack() {
 
 // stopping says that the end has begun, and how long it may take.
 func (h *herald) stopping() {
-	s := h.daemon.file.Shutdown
+	s := h.daemon.file().Shutdown
 	h.tell(systemd.Stopping, systemd.ExtendTimeout(s.Grace+s.Drain+closingTime))
 }
 

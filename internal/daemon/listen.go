@@ -27,30 +27,30 @@ func (e ListenErrors) Error() string {
 // Unwrap gives the single errors.
 func (e ListenErrors) Unwrap() []error { return e }
 
-// addressesOf lists the addresses of the file that belong to owner.
-func (d *Daemon) addressesOf(owner string) []config.ListenAddress {
+// addressesOf lists the addresses of a file that belong to owner.
+func addressesOf(file *config.File, owner string) []config.ListenAddress {
 	var all []config.ListenAddress
-	for _, a := range d.file.ListenAddresses() {
+	for _, a := range file.ListenAddresses() {
 		if a.Owner == owner {
 			all = append(all, a)
 		}
 	}
 	if all == nil && owner == "admin" { // a file that was not read from a text knows no lines
-		for _, a := range d.file.Admin.Listen {
-			all = append(all, config.ListenAddress{Owner: owner, Address: a, File: d.file.Name})
+		for _, a := range file.Admin.Listen {
+			all = append(all, config.ListenAddress{Owner: owner, Address: a, File: file.Name})
 		}
 	}
 	return all
 }
 
 // explain gives the error of a listener its place in the file.
-func (d *Daemon) explain(err error) error {
+func explain(file *config.File, err error) error {
 	var failed *balancer.ListenError
 	if !errors.As(err, &failed) {
 		return err
 	}
-	place := config.ListenAddress{Owner: fmt.Sprintf("listener %q", failed.Listener), Address: failed.Address, File: d.file.Name}
-	for _, a := range d.addressesOf(place.Owner) {
+	place := config.ListenAddress{Owner: fmt.Sprintf("listener %q", failed.Listener), Address: failed.Address, File: file.Name}
+	for _, a := range addressesOf(file, place.Owner) {
 		if a.Address == failed.Address {
 			place = a
 			break

@@ -5,41 +5,81 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"fairlead/balancer"
 	"fairlead/internal/config"
 )
 
-// newHandler makes what writes lines as the file says.
-func newHandler(to io.Writer, c config.Log) slog.Handler {
-	options := &slog.HandlerOptions{Level: c.Level}
-	if c.Format == "json" {
-		return slog.NewJSONHandler(to, options)
-	}
-	return slog.NewTextHandler(to, options)
+// logging is how all loggers write that it has made. It can change while they are in use.
+type logging struct {
+	level    slog.LevelVar
+	json     atomic.Bool
+	sessions atomic.Bool // a line for each session
 }
 
-// openOutput opens the log that the file asks for; without one it is instead. Lines that are lost are told in the log's
-// own format.
-func openOutput(c config.Log, instead io.Writer) (*output, error) {
+// set makes it what the file says.
+func (l *logging) set(c config.Log) {
+	l.level.Set(c.Level)
+	l.json.Store(c.Format == "json")
+	l.sessions.Store(c.Sessions && c.Level <= slog.LevelInfo)
+}
+
+// handler makes what writes lines.
+func (l *logging) handler(to io.Writer) slog.Handler {
+	options := &slog.HandlerOptions{Level: &l.level}
+	return eitherFormat{logging: l, text: slog.NewTextHandler(to, options), json: slog.NewJSONHandler(to, options)}
+}
+
+// open opens the log's file; without a path it is instead. Lines that are lost are told in the log's own format.
+func (l *logging) open(path string, instead io.Writer) (*output, error) {
 	to := instead
-	if c.File != "" {
-		f, err := openLog(c.File)
+	if path != "" {
+		f, err := openLog(path)
 		if err != nil {
 			return nil, err
 		}
 		to = f
 	}
 	return newOutput(to, func(to io.Writer, lost uint64) {
-		slog.New(newHandler(to, c)).Error("log lines lost: they came faster than they could be written", "lost", lost)
+		slog.New(l.handler(to)).Error("log lines lost: they came faster than they could be written", "lost", lost)
 	}), nil
+}
+
+// eitherFormat is a handler in both formats, of which one counts at a time.
+type eitherFormat struct {
+	logging    *logging
+	text, json slog.Handler
+}
+
+// Enabled is as of both.
+func (h eitherFormat) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= h.logging.level.Level()
+}
+
+// Handle writes a line.
+func (h eitherFormat) Handle(ctx context.Context, r slog.Record) error {
+	if h.logging.json.Load() {
+		return h.json.Handle(ctx, r)
+	}
+	return h.text.Handle(ctx, r)
+}
+
+// WithAttrs is the handler for lines that all have these attributes.
+func (h eitherFormat) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return eitherFormat{h.logging, h.text.WithAttrs(attrs), h.json.WithAttrs(attrs)}
+}
+
+// WithGroup is the handler for lines whose further attributes are in a group.
+func (h eitherFormat) WithGroup(name string) slog.Handler {
+	return eitherFormat{h.logging, h.text.WithGroup(name), h.json.WithGroup(name)}
 }
 
 // reopenLog opens the log's file anew, for somebody may have renamed it to make room for another one. Nothing is lost: what
 // waits goes to the new one. When that can't be opened, the log goes on in the old one.
 func (d *Daemon) reopenLog() {
-	c := d.file.Log
+	c := d.file().Log
 	if c.File == "" {
 		return
 	}
@@ -54,12 +94,10 @@ func (d *Daemon) reopenLog() {
 
 // sessionTeller is who is told of sessions: the log, and whoever asked for it.
 func (d *Daemon) sessionTeller() func(balancer.SessionRecord) {
-	logged, told := d.file.Log.Sessions && d.file.Log.Level <= slog.LevelInfo, d.options.Session
-	if !logged && told == nil {
-		return nil
-	}
-	lines := slog.New(newHandler(patient{d.output}, d.file.Log))
+	told := d.options.Session
+	lines := slog.New(d.logging.handler(patient{d.output}))
 	return func(r balancer.SessionRecord) {
+		logged := d.logging.sessions.Load()
 		if logged && r.Lost > 0 {
 			lines.Warn("session records lost: they came faster than they could be written", "lost", r.Lost)
 		}
@@ -71,6 +109,9 @@ func (d *Daemon) sessionTeller() func(balancer.SessionRecord) {
 		}
 	}
 }
+
+// wantsSessions tells whether anybody wants to be told of sessions.
+func (d *Daemon) wantsSessions() bool { return d.options.Session != nil || d.logging.sessions.Load() }
 
 // logSession writes the line of a session that has ended. What peers call themselves is quoted by the handlers.
 func logSession(lines *slog.Logger, r balancer.SessionRecord) {

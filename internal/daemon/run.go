@@ -10,7 +10,8 @@ import (
 )
 
 // Run serves what the file says until a signal ends it. SIGTERM or SIGINT shut down in order; another one of them cuts
-// that short. SIGUSR2 is an upgrade. Errors are those of New and Start, and *ExitError; a shutdown by signal is none.
+// that short. SIGHUP reloads the file, SIGUSR2 is an upgrade. Errors are those of New and Start, and
+// *ExitError; a shutdown by signal is none.
 func Run(file *config.File, o Options) error {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP, syscall.SIGUSR2)
@@ -26,6 +27,7 @@ func Run(file *config.File, o Options) error {
 	h := d.newHerald()
 	defer h.close()
 	h.ready()
+	d.herald.Store(h)
 	return d.obey(signals, h)
 }
 
@@ -58,7 +60,7 @@ func (d *Daemon) obey(signals <-chan os.Signal, h *herald) error {
 				d.log.Warn("no upgrade: this process is told to end")
 			case s == syscall.SIGHUP:
 				d.reopenLog()
-				d.log.Warn("SIGHUP: this build can't reload its configuration yet; restart to apply changes")
+				d.reloader.ask("SIGHUP")
 			case over == nil:
 				d.log.Info("shutdown asked for", "signal", s.String())
 				over = make(chan struct{})

@@ -116,7 +116,7 @@ func (d *Daemon) offer() (m upgrade.Message, sockets []syscall.Conn, release fun
 		add(adminOwner, place.bind, place.socket)
 	}
 	if d.socket != nil {
-		add(controlOwner, d.file.Admin.Socket, d.socket)
+		add(controlOwner, d.file().Admin.Socket, d.socket)
 	}
 	state := d.balancer.Handover()
 	m.Build, m.State, m.Counts = d.options.Version, &state, d.former.total()
@@ -180,7 +180,7 @@ func (d *Daemon) settle(a attempt, h *herald, ending bool) *upgrade.Heir {
 // control socket, the lines of processes before. With an error nothing has changed.
 func (d *Daemon) letGo(heir *upgrade.Heir, h *herald) error {
 	d.control.Hold(true)
-	keepsFile := upgrade.Uses(heir.Uses, readinessOwner, d.file.Admin.ReadinessFile)
+	keepsFile := upgrade.Uses(heir.Uses, readinessOwner, d.file().Admin.ReadinessFile)
 	if keepsFile {
 		d.told.letGo()
 	}
@@ -214,7 +214,7 @@ func (d *Daemon) letGo(heir *upgrade.Heir, h *herald) error {
 func (d *Daemon) withdraw(heir *upgrade.Heir, tell func()) {
 	d.balancer.Retire()
 	if d.socket != nil {
-		d.socket.SetUnlinkOnClose(!upgrade.Uses(heir.Uses, controlOwner, d.file.Admin.Socket))
+		d.socket.SetUnlinkOnClose(!upgrade.Uses(heir.Uses, controlOwner, d.file().Admin.Socket))
 	}
 	d.control.Leave(tell)
 	d.admin.close()
@@ -227,7 +227,7 @@ func (d *Daemon) succeed() error {
 		return nil
 	}
 	var keeps []upgrade.Socket
-	if path := d.file.Admin.ReadinessFile; path != "" {
+	if path := d.file().Admin.ReadinessFile; path != "" {
 		keeps = append(keeps, upgrade.Socket{Owner: readinessOwner, Bind: path})
 	}
 	yours, lines, err := p.Serve(d.options.Version, keeps...)

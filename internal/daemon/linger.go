@@ -56,7 +56,7 @@ func (l *lingering) finish(signals <-chan os.Signal) {
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
-		l.balancer.Finish(ctx, l.file.Shutdown.Drain)
+		l.balancer.Finish(ctx, l.file().Shutdown.Drain)
 	}()
 	asked := false
 	for {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -288,6 +289,43 @@ func TestRebalance(t *testing.T) {
 	for _, r := range ended {
 		if r["msg"] == "session" && r["backend"] == "two" && r["end"] == "rebalanced" {
 			t.Errorf("a session of the backend with less was ended: %v", r)
+		}
+	}
+}
+
+// TestRollingDrain: three front ends are emptied by drain --wait --close-idle, killed and started again, one after the other, while clients work in
+// bursts on connections of a pool, which they look at before each use. No query fails, and no deadline is needed.
+func TestRollingDrain(t *testing.T) {
+	fes := []*fakefe.FE{nil, nil, nil}
+	for i := range fes {
+		fes[i] = startFE(t, fakefe.Config{Name: strconv.Itoa(i + 1), Users: map[string]string{appUser: appPassword}})
+	}
+	p := start(t, inFront(fes...))
+	for _, fe := range fes {
+		p.becomes(fe.Name(), balancer.Up)
+	}
+	pools := startPools(t, p.address("mysql"), 16, 2*burstPause)
+	for _, fe := range fes {
+		p.command("drain", fe.Name(), "--wait", "--close-idle", "--deadline", "25s").wants(t, 0, "0 sessions left", "")
+		suffer(t, fe, fakefe.Kill)
+		p.becomes(fe.Name(), balancer.Down)
+		suffer(t, fe, fakefe.None)
+		p.command("enable", fe.Name()).wants(t, 0, "", "")
+		p.becomes(fe.Name(), balancer.Up)
+		pools.used(t)
+	}
+	pools.stop()
+	queries, renewed, errs := pools.result()
+	if len(errs) > 0 {
+		t.Errorf("%d of %d queries failed, the first: %v", len(errs), queries, errs[0])
+	}
+	if renewed < int64(len(fes)) {
+		t.Errorf("only %d connections were made anew", renewed)
+	}
+	ended, _ := p.records()
+	for _, r := range ended {
+		if r["msg"] == "session" && r["end"] != "drained_idle" && r["end"] != "client_closed" {
+			t.Errorf("a session ended otherwise: %v", r)
 		}
 	}
 }

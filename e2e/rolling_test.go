@@ -30,7 +30,7 @@ func TestRollingRestart(t *testing.T) {
 	guests := loadOn(p, whichFE)
 	guests.Held, guests.Idle = 0, 0 // a session that never rests keeps its front end from leaving, and one that only listens would tell of its end
 	f := come(t, guests)
-	pools := startPools(t, p.address("mysql"), 16)
+	pools := startPools(t, p.address("mysql"), 16, burstPause)
 	f.running("1", "2", "3")
 
 	for i, fe := range fes {
@@ -102,6 +102,7 @@ type pools struct {
 	queries atomic.Int64
 	opened  atomic.Int64
 	started int
+	pause   time.Duration // between two bursts
 
 	mu struct {
 		sync.Mutex
@@ -116,10 +117,10 @@ const (
 	burstPause = 800 * time.Millisecond
 )
 
-func startPools(t *testing.T, address string, n int) *pools {
+func startPools(t *testing.T, address string, n int, pause time.Duration) *pools {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &pools{cancel: cancel, started: n}
+	s := &pools{cancel: cancel, started: n, pause: pause}
 	c := mysql.NewConfig()
 	c.Net, c.Addr, c.User, c.Passwd = "tcp", address, appUser, appPassword
 	c.CheckConnLiveness = true // the default: what is taken from the pool must still be open
@@ -158,7 +159,7 @@ func (s *pools) work(ctx context.Context, db *sql.DB) {
 			err := db.QueryRowContext(context.Background(), whichFE).Scan(&server)
 			s.note(err)
 		}
-		pause.Reset(burstPause)
+		pause.Reset(s.pause)
 	}
 }
 

@@ -41,6 +41,7 @@ type chaos struct {
 	seed      uint64
 	fes       []*fakefe.FE
 	ship      *process
+	serving   serving
 	address   string // the listener's
 	logFile   string
 	control   *control.Client
@@ -73,7 +74,7 @@ func isolated(t *testing.T, seed uint64) bool {
 	cmd := exec.Command(os.Args[0], "-test.run=^TestChaos$", "-test.v", "-test.count=1", "-test.timeout=0")
 	cmd.Env = append(os.Environ(), chaosInside+"=1", builtBinary+"="+binary,
 		fmt.Sprintf("%s=--seed %d %s", chaosArguments, seed, os.Getenv(chaosArguments)))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
 	var said strings.Builder
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(&said, os.Stdout), io.MultiWriter(&said, os.Stderr)
 	if os.Getenv(chaosArguments) == "" {
@@ -105,17 +106,26 @@ func startChaos(t *testing.T, seed uint64) *chaos {
 	c.fes, addresses, httpPort = startWithHealth(t, frontEnds)
 	c.ship = &process{t: t, ended: make(chan struct{}), admin: fmt.Sprintf("127.0.0.1:%d", freePort(t)), socket: filepath.Join(dir, "control.sock")}
 	c.control = control.NewClient(c.ship.socket)
-	text := strings.Replace(inFrontOf(quickPool+"connect_timeout = \"1s\"\n", quickProbe+deepProbe(t)+
+	more := ""
+	if c.judge.rebalances = seed%rebalancing == 0; c.judge.rebalances {
+		more = "rebalance = \"idle\"\n"
+	}
+	text := strings.Replace(inFrontOf(quickPool+"connect_timeout = \"1s\"\n"+more, quickProbe+deepProbe(t)+
 		fmt.Sprintf("http = \"http://{host}:%d/api/health\"\n", httpPort), addresses...), "bind = \"127.0.0.1:0\"", fmt.Sprintf("login_timeout = \"30s\"\nbind = %q", c.address), 1)
+	text = strings.Replace(text, "[shutdown]\n", "[shutdown]\ndrain = \"1h\"\n", 1) // what an upgraded process has may last
 	text += fmt.Sprintf("[admin]\nlisten = %q\nsocket = %q\n[log]\nformat = \"json\"\n[engine]\npipes = %d\n", c.ship.admin, c.ship.socket, chaosPipes)
 	c.launch(writeConfig(t, dir, text))
 	return c
 }
 
+// rebalancing says that one run of so many moves sessions of its own accord, between two questions.
+const rebalancing = 4
+
 // chaosPipes is how many pipes each event loop may keep.
 const chaosPipes = 16
 
-// settleIn makes new namespaces a place to be: with a loopback interface, and a small file system of its own.
+// settleIn makes new namespaces a place to be: with a loopback interface, its own processes, and a small file system. This process
+// is the first one there: whatever fairlead leaves behind ends with it.
 func settleIn(t *testing.T, dir string) {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
@@ -132,6 +142,9 @@ func settleIn(t *testing.T, dir string) {
 		t.Fatalf("lo: %v", err)
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		t.Fatalf("mount: %v", err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		t.Fatalf("mount: %v", err)
 	}
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
@@ -160,7 +173,9 @@ func (c *chaos) launch(config string) {
 		defer close(p.ended)
 		_ = p.cmd.Wait() // the status is in ProcessState
 	}()
+	c.serving.set(p.cmd.Process.Pid, p.ended)
 	c.t.Cleanup(func() {
+		_ = c.signal(syscall.SIGKILL)
 		_ = p.cmd.Process.Kill()
 		<-p.ended
 		if text := c.log(); c.t.Failed() || strings.Contains(text, "DATA RACE") || strings.Contains(text, "panic") {
@@ -170,8 +185,7 @@ func (c *chaos) launch(config string) {
 	p.awaitReady()
 }
 
-func (c *chaos) pid() int                                { return c.ship.cmd.Process.Pid }
-func (c *chaos) signal(s syscall.Signal) error           { return c.ship.cmd.Process.Signal(s) }
+func (c *chaos) signal(s syscall.Signal) error           { return syscall.Kill(c.serving.pid(), s) }
 func (c *chaos) get(page string) (code int, body string) { return c.ship.get(page) }
 
 func (c *chaos) patiently() (context.Context, context.CancelFunc) {
@@ -242,8 +256,7 @@ func (c *chaos) run(clients int, long time.Duration) {
 	}
 	c.restores(before)
 	c.addsUp()
-	c.ship.signal(syscall.SIGTERM)
-	c.ship.exits(0)
+	c.end()
 	if verdict := c.judge.verdict(); verdict != "" {
 		t.Errorf("with seed %d:\n%s", c.seed, verdict)
 	}
@@ -269,8 +282,8 @@ func (c *chaos) play(act uint64, length time.Duration) {
 			if !q.ends {
 				continue
 			}
-		case <-c.ship.ended:
-			c.t.Fatalf("with seed %d: fairlead has ended: %v\n%s", c.seed, c.ship.cmd.ProcessState, c.judge.verdict())
+		case <-c.serving.ended():
+			c.t.Fatalf("with seed %d: fairlead has ended\n%s", c.seed, c.judge.verdict())
 		}
 		timer.Stop()
 		fmt.Fprintf(&c.played, "%s %v\n", time.Now().Format("15:04:05.000"), q)
@@ -297,7 +310,7 @@ func (c *chaos) do(q cue, ends map[int]func()) error {
 	c.judge.deed()
 	ends[q.fe] = func() {}
 	if !q.deed.own || q.deed.shortage {
-		ends[q.fe] = c.judge.begin(span{what: q.deed.name, fe: q.fe, kills: q.deed.kills, drops: q.deed.drops, refuses: q.deed.refuses})
+		ends[q.fe] = c.judge.begin(span{what: q.deed.name, fe: q.fe, kills: q.deed.kills, atRest: q.deed.atRest, drops: q.deed.drops, refuses: q.deed.refuses})
 	}
 	return q.deed.begin(c, q)
 }
@@ -333,7 +346,7 @@ func (c *chaos) eventually(what string, look func() error) {
 		}
 		select {
 		case <-again.C:
-		case <-c.ship.ended:
+		case <-c.serving.ended():
 			c.t.Fatalf("with seed %d: fairlead has ended; waited for %s: %v\n%s", c.seed, what, err, c.judge.verdict())
 		case <-timeout:
 			c.t.Fatalf("with seed %d: waited in vain for %s: %v\n%s", c.seed, what, err, c.judge.verdict())
@@ -362,8 +375,8 @@ func (c *chaos) countsAgree() error {
 	all := s.Sessions
 	for i, fe := range c.fes {
 		b := s.Pools[0].Backends[i]
-		if n := fe.Counts().Connections(); b.Name != fe.Name() || b.Sessions != n {
-			return fmt.Errorf("backend %s: %d sessions, front end %s has %d", b.Name, b.Sessions, fe.Name(), n)
+		if n := fe.Counts().Connections(); b.Name != fe.Name() || b.Sessions+b.Former != n {
+			return fmt.Errorf("backend %s: %d sessions and %d of former processes, front end %s has %d", b.Name, b.Sessions, b.Former, fe.Name(), n)
 		}
 		if n := c.judge.liveAt(fe.Name()); n < fe.Sessions() { // clients that stand still may not have heard of an end
 			return fmt.Errorf("front end %s has %d sessions, and only %d clients believe to have one", fe.Name(), fe.Sessions(), n)
@@ -409,8 +422,15 @@ func (f mass) String() string {
 
 func (c *chaos) footprint() mass {
 	c.t.Helper()
-	f := c.ship.footprint()
-	rss, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", c.pid()))
+	goroutines, err := strconv.Atoi(c.ship.metrics()["go_goroutines"])
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	descriptors, err := c.descriptors()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	rss, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", c.serving.pid()))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -418,7 +438,7 @@ func (c *chaos) footprint() mass {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return mass{goroutines: f.goroutines, descriptors: f.descriptors, memory: pages * int64(os.Getpagesize())}
+	return mass{goroutines: goroutines, descriptors: descriptors, memory: pages * int64(os.Getpagesize())}
 }
 
 // restores waits until nothing is in use any more that was not at first, but for spare things whose number is bounded.
@@ -444,8 +464,10 @@ func (c *chaos) restores(before mass) {
 func (c *chaos) addsUp() {
 	c.t.Helper()
 	c.eventually("all to have gone", func() error {
-		if !c.ship.gaugesAreZero() {
-			return fmt.Errorf("there are sessions left")
+		ctx, cancel := c.patiently()
+		defer cancel()
+		if s, err := c.control.Status(ctx); err != nil || s.Sessions > 0 || len(s.Former) > 0 {
+			return fmt.Errorf("%d sessions are left, and the processes %v: %w", s.Sessions, s.Former, err)
 		}
 		return c.totalsAgree()
 	})

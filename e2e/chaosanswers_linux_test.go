@@ -88,6 +88,16 @@ func (q *questionnaire) clear() {
 // errRefused is an answer by an error packet, which may be right or wrong.
 type errRefused struct{ *mysqlwire.ServerError }
 
+// errCut is an end before or within answers. What came until then was right.
+type errCut struct {
+	got, of int // bytes
+	err     error
+}
+
+func (e errCut) Error() string {
+	return fmt.Sprintf("after %d of %d bytes of answers: %v", e.got, e.of, e.err)
+}
+
 // read compares what comes with the answers. What came before an error was right, unless it is errWrong.
 func (q *questionnaire) read(c net.Conn, buffer []byte) error {
 	for got := 0; got < len(q.answers); {
@@ -97,7 +107,7 @@ func (q *questionnaire) read(c net.Conn, buffer []byte) error {
 		}
 		got += n
 		if err != nil && got < len(q.answers) {
-			return fmt.Errorf("after %d of %d bytes of %d answers: %w", got, len(q.answers), len(q.starts), err)
+			return errCut{got: got, of: len(q.answers), err: err}
 		}
 	}
 	return nil

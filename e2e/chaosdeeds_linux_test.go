@@ -29,6 +29,7 @@ type deed struct {
 	kills             bool // sessions of the front end may end
 	drops             bool // logins that it has greeted may be lost
 	refuses           bool // statements may be refused there
+	atRest            bool // sessions end between two questions only
 	isolated          bool // needs namespaces of its own
 	begin, end        func(c *chaos, q cue) error
 }
@@ -65,15 +66,18 @@ func deeds() []*deed {
 			}},
 		{name: "graceful leave", weight: 4, shortest: s, longest: 6 * s, kills: true, begin: leave, end: suffers(fakefe.None)},
 		{name: "connections cut", weight: 4, kills: true, begin: cutSome},
-		{name: "drain", weight: 3, shortest: 100 * ms, longest: 4 * s, begin: ordered(balancer.Drain, ""), end: ordered(balancer.Enable, "")},
-		{name: "drain with a deadline", weight: 2, shortest: 500 * ms, longest: 3 * s, kills: true, begin: ordered(balancer.Drain, "300ms"),
-			end: ordered(balancer.Enable, "")},
-		{name: "disable", weight: 2, shortest: 100 * ms, longest: 3 * s, begin: ordered(balancer.Disable, ""), end: ordered(balancer.Enable, "")},
+		{name: "drain", weight: 3, shortest: 100 * ms, longest: 4 * s, begin: ordered(balancer.Drain, control.Instruction{}), end: enable},
+		{name: "drain of what is idle", weight: 2, shortest: 100 * ms, longest: 4 * s, kills: true, atRest: true,
+			begin: ordered(balancer.Drain, control.Instruction{CloseIdle: true}), end: enable},
+		{name: "drain with a deadline", weight: 2, shortest: 500 * ms, longest: 3 * s, kills: true, end: enable,
+			begin: ordered(balancer.Drain, control.Instruction{Deadline: "300ms"})},
+		{name: "disable", weight: 2, shortest: 100 * ms, longest: 3 * s, begin: ordered(balancer.Disable, control.Instruction{}), end: enable},
 
 		{name: "stopped", weight: 3, shortest: 50 * ms, longest: 2500 * ms, own: true, begin: stop},
 		{name: "few descriptors", weight: 2, shortest: 100 * ms, longest: 2 * s, own: true, shortage: true, begin: fewDescriptors},
 		{name: "few source ports", weight: 2, shortest: 100 * ms, longest: 2 * s, own: true, shortage: true, isolated: true, begin: fewPorts},
 		{name: "no room for the log", weight: 2, shortest: 500 * ms, longest: 3 * s, own: true, isolated: true, begin: fillLog, end: emptyLog},
+		{name: "upgrade", weight: 2, own: true, isolated: true, begin: upgrade},
 		{name: "strangers", weight: 3, own: true, begin: flood},
 		{name: "questions by operators", weight: 2, own: true, begin: inquire},
 	}
@@ -97,14 +101,17 @@ func cutSome(c *chaos, q cue) error {
 }
 
 // ordered gives an order about a front end.
-func ordered(o balancer.Order, deadline string) func(c *chaos, q cue) error {
+func ordered(o balancer.Order, how control.Instruction) func(c *chaos, q cue) error {
 	return func(c *chaos, q cue) error {
 		ctx, cancel := c.patiently()
 		defer cancel()
-		_, err := c.control.Order(ctx, o, control.Instruction{Backend: c.fes[q.fe].Name(), Deadline: deadline})
+		how.Backend = c.fes[q.fe].Name()
+		_, err := c.control.Order(ctx, o, how)
 		return err
 	}
 }
+
+var enable = ordered(balancer.Enable, control.Instruction{})
 
 // stop freezes fairlead, as a machine does whose memory is being moved elsewhere. It takes its time here.
 func stop(c *chaos, q cue) error {
@@ -117,7 +124,7 @@ func stop(c *chaos, q cue) error {
 
 // fewDescriptors leaves fairlead hardly more descriptors than it has.
 func fewDescriptors(c *chaos, q cue) error {
-	pid := c.pid()
+	pid := c.serving.pid()
 	var usual unix.Rlimit
 	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &usual); err != nil {
 		return err
@@ -229,6 +236,6 @@ func (j *judge) connectionsAt(server string) []uint32 {
 
 // descriptors counts those of fairlead.
 func (c *chaos) descriptors() (int, error) {
-	all, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", c.pid()))
+	all, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", c.serving.pid()))
 	return len(all), err
 }

@@ -17,6 +17,7 @@ type span struct {
 	what     string
 	fe       int
 	kills    bool // sessions there may end
+	atRest   bool // but only between two questions
 	drops    bool // logins under way may be lost there
 	refuses  bool // statements there may be refused
 	from, to time.Time
@@ -38,8 +39,9 @@ type judge struct {
 		live       map[string]map[uint32]*chaosSession // by server and its number
 		tally
 	}
-	fes     int
-	violate chan struct{} // gets a word at each violation
+	fes        int
+	rebalances bool          // fairlead may end any session between two questions
+	violate    chan struct{} // gets a word at each violation
 }
 
 // tally is what has come about.
@@ -135,12 +137,17 @@ func (j *judge) lost(s *chaosSession, err error) {
 	at := func(d span) bool { return d.fe == s.fe || s.fe < 0 && d.fe != ownTrouble }
 	var reasons []span
 	var refused errRefused
+	var cut errCut
+	atRest := !errors.As(err, &cut) || cut.got == 0
 	switch {
 	case errors.Is(err, errWrong):
+	case atRest && j.rebalances:
+		j.mu.Lost++
+		return
 	case errors.As(err, &refused): // some of the session's questions, the last ones, may have been refused at any time before they were
 		reasons = j.during(now.Add(-chaosPatience), now, 0, func(d span) bool { return at(d) && d.refuses })
 	default:
-		reasons = j.during(s.began, now, 0, func(d span) bool { return at(d) && d.kills })
+		reasons = j.during(s.began, now, 0, func(d span) bool { return at(d) && d.kills && (atRest || !d.atRest) })
 	}
 	if len(reasons) > 0 {
 		j.mu.Lost++

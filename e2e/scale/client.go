@@ -12,7 +12,7 @@ import (
 )
 
 // hang ends what waits for something that does not come.
-const hang = time.Minute
+const hang = 3 * time.Minute
 
 // logIn makes a session from a source address; the zero one leaves that to the kernel.
 func logIn(to netip.AddrPort, from netip.Addr) (net.Conn, error) {

@@ -98,8 +98,9 @@ func (l lab) start(config string) (*fairlead, error) {
 // poolOf are how many backends each pool has.
 const poolOf = 10
 
-// pools is the configuration of n backends: pools of ten, each with a listener. weight is that of the last one.
-func (l lab) pools(n, weight int, interval string) string {
+// pools is the configuration of n backends: pools of ten, each with a listener. weight is that of the last one; detailed
+// ones have all that a backend can have.
+func (l lab) pools(n, weight int, interval string, detailed bool) string {
 	var b strings.Builder
 	for i := range n {
 		if i%poolOf == 0 {
@@ -107,8 +108,14 @@ func (l lab) pools(n, weight int, interval string) string {
 			fmt.Fprintf(&b, "[[pool]]\nname = \"p%d\"\nprobe.interval = %q\n", i/poolOf, interval)
 		}
 		fmt.Fprintf(&b, "[[pool.backend]]\naddress = %q\n", backendAddress(i, l.server.port))
-		if i == n-1 {
+		if detailed {
+			fmt.Fprintf(&b, "name = \"fe%d\"\nrole = \"follower\"\nmax_sessions = 1000\nbackup = false\n", i)
+		}
+		switch {
+		case i == n-1:
 			fmt.Fprintf(&b, "weight = %d\n", weight)
+		case detailed:
+			fmt.Fprintln(&b, "weight = 1")
 		}
 	}
 	return b.String()
@@ -128,7 +135,7 @@ func (l lab) reload(f *fairlead, config func(weight int) string) gauge {
 
 func (l lab) backends(sizes []int) ([]figure, error) {
 	return grow("backends", "backends", sizes, func(n int) ([]gauge, func(), error) {
-		config := func(weight int) string { return l.pools(n, weight, "1s") }
+		config := func(weight int) string { return l.pools(n, weight, "1s", false) }
 		f, err := l.start(config(1))
 		if err != nil {
 			return nil, nil, err
@@ -160,7 +167,7 @@ func (f *fairlead) load(while time.Duration) (float64, error) {
 func (l lab) lines(sizes []int) ([]figure, error) {
 	return grow("lines", "lines", sizes, func(n int) ([]gauge, func(), error) {
 		config := func(weight int) string {
-			text := l.pools(n*10/28, weight, "1m") // a pool of ten has 28 lines
+			text := l.pools(max(1, n*poolOf/78), weight, "1m", true) // a pool of ten has 78 lines
 			return text + strings.Repeat("# this is a comment\n", max(0, n-strings.Count(text, "\n")))
 		}
 		f, err := l.start(config(1))
@@ -176,7 +183,7 @@ func (l lab) lines(sizes []int) ([]figure, error) {
 
 func (l lab) sessions(sizes []int) ([]figure, error) {
 	return grow("sessions", "sessions", sizes, func(n int) ([]gauge, func(), error) {
-		f, err := l.start(l.pools(poolOf, 1, "1s"))
+		f, err := l.start(l.pools(poolOf, 1, "1s", false))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -219,7 +226,7 @@ func (l lab) sessions(sizes []int) ([]figure, error) {
 func (l lab) sources(sizes []int) ([]figure, error) {
 	return grow("sources", "sources", sizes, func(n int) ([]gauge, func(), error) {
 		gate := "\nmax_sessions_per_source = 100\nrate_per_source = 100\n"
-		f, err := l.start(strings.Replace(l.pools(poolOf, 1, "1s"), "\npool = ", gate+"pool = ", 1))
+		f, err := l.start(strings.Replace(l.pools(poolOf, 1, "1s", false), "\npool = ", gate+"pool = ", 1))
 		if err != nil {
 			return nil, nil, err
 		}

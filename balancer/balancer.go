@@ -125,6 +125,7 @@ func (b *Balancer) build(config Config) error {
 		if err := p.roster.set(c.Backends, false); err != nil {
 			return err
 		}
+		p.rediscover(b.options.Handover)
 		targets[c.Name] = p.target()
 	}
 	for _, c := range config.Listeners {

@@ -9,8 +9,8 @@ import (
 // Found is a backend that discovery has found. Its role is the cluster's word.
 type Found struct {
 	// Address is host:port; the host is an IP address or a name.
-	Address string
-	Role    Role
+	Address string `json:"address"`
+	Role    Role   `json:"role,omitempty"`
 }
 
 // ErrTooFew is a list of members that is shorter than the pool's minimum, and not believed.
@@ -51,6 +51,13 @@ func (r *roster) discovered(found []Found) error {
 	r.mu.found = found
 	r.leave(gone)
 	return nil
+}
+
+// lastFound is the latest list that was believed; nil before the first.
+func (r *roster) lastFound() []Found {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.found
 }
 
 // wanted are the members of a pool in which discovery has found some; until then they are those that are configured, as

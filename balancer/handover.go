@@ -18,6 +18,8 @@ type Handover struct {
 type PoolHandover struct {
 	Name     string            `json:"name"`
 	Backends []BackendHandover `json:"backends"`
+	// Found is the latest list of discovery that was believed.
+	Found []Found `json:"found,omitempty"`
 	// Absent are the orders for backends that are no members.
 	Absent []Standing `json:"absent,omitempty"`
 }
@@ -64,6 +66,7 @@ func (b *Balancer) Handover() Handover {
 }
 
 func (p *Pool) handover() PoolHandover {
+	found := p.roster.lastFound()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	all := make([]BackendHandover, len(p.mu.backends))
@@ -74,7 +77,7 @@ func (p *Pool) handover() PoolHandover {
 			Unproven: b.mu.unproven, Role: b.mu.role, RoleFrom: b.mu.roleFrom, Version: b.mu.probe.Version,
 			Probed: b.mu.probe.At, Connect: b.mu.probe.Connect, Greeting: b.mu.probe.Greeting}
 	}
-	return PoolHandover{Name: p.name, Backends: all, Absent: slices.Clone(p.mu.absent)}
+	return PoolHandover{Name: p.name, Backends: all, Found: found, Absent: slices.Clone(p.mu.absent)}
 }
 
 // expect lets a pool's members begin with what was known of them before.
@@ -91,6 +94,18 @@ func (p *Pool) expect(h *Handover) {
 			p.mu.known[b.Name] = b
 		}
 		p.mu.absent = part.Absent
+	}
+}
+
+// rediscover makes the members those that discovery had found in the process before: its seeds may not answer just now.
+func (p *Pool) rediscover(h *Handover) {
+	if h == nil {
+		return
+	}
+	for _, part := range h.Pools {
+		if part.Name == p.name && len(part.Found) > 0 && p.roster.discovered(part.Found) == nil {
+			p.setRoles(rolesOf(part.Found))
+		}
 	}
 }
 

@@ -162,3 +162,28 @@ func TestFormerSessions(t *testing.T) {
 type wakes struct{ n int }
 
 func (w *wakes) Wake() { w.n++ }
+
+// TestFoundMembersAreHandedOver: what discovery has found is there before anybody has been asked again.
+func TestFoundMembersAreHandedOver(t *testing.T) {
+	discovered := func(c *PoolConfig) { c.Discovered, c.LearnsRoles = true, true }
+	before := newRig(t, discovered)
+	seed := before.join(nil, "seed")[0]
+	b := balancerOf(before.Pool)
+	if err := b.Discovered("fe", []Found{{Address: "10.0.0.8:9030", Role: Leader}, {Address: "10.0.0.9:9030", Role: Observer}}); err != nil {
+		t.Fatal(err)
+	}
+	before.judge(before.Backend("10.0.0.8:9030"), Fit)
+	after := newRig(t, discovered)
+	h := handedOver(t, before.Pool)
+	after.expect(h)
+	if err := after.Pool.roster.set([]BackendConfig{seed.Config()}, false); err != nil {
+		t.Fatal(err)
+	}
+	after.rediscover(h)
+	s := after.Status()
+	if len(s.Backends) != 2 || s.Backends[0].State != Up || s.Backends[0].Role != Leader || s.Backends[1].State != Unknown || s.Backends[1].Role != Observer {
+		t.Errorf("the members are %+v", s.Backends)
+	}
+	after.take("10.0.0.8:9030", Request{})
+	after.take("10.0.0.8:9030", Request{}) // the other one is still to be probed
+}

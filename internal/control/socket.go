@@ -80,6 +80,14 @@ func replace(directory, path string, a Access) (net.Listener, error) {
 	return l, nil
 }
 
+// Grant gives a socket that another process has opened the mode, the owner and the group that this one wants.
+func Grant(path string, a Access) error {
+	if err := a.grant(path); err != nil {
+		return fmt.Errorf("control socket %s: %w", path, err)
+	}
+	return nil
+}
+
 // bornClosed gives a socket, before it has a name, the mode that it is to have at first. Linux heeds it (unix_bind takes the
 // mode of the socket's inode); elsewhere the mode is that of the umask for a moment.
 func bornClosed(_, _ string, c syscall.RawConn) error {

@@ -61,6 +61,7 @@ type Daemon struct {
 	reloader  reloader
 	herald    atomic.Pointer[herald] // once the service manager may be told of reloads
 	socket    *net.UnixListener      // the control socket; nil without one
+	grant     func() error           // makes the access to the control socket of a process before what it should be; may be nil
 	former    formers
 	upgrading upgrading
 	serving   sync.WaitGroup // the control socket's goroutine
@@ -199,6 +200,7 @@ func (d *Daemon) listenControl() ListenErrors {
 	var err error
 	if file := d.options.Predecessor.Take(controlOwner, path); file != nil {
 		l, err = net.FileListener(file)
+		d.grant = d.grantAccess
 	} else {
 		l, err = d.newSocket(path)
 	}
@@ -216,6 +218,15 @@ func (d *Daemon) newSocket(path string) (net.Listener, error) {
 		return nil, err
 	}
 	return control.Listen(path, access)
+}
+
+// grantAccess makes the access to the control socket of a process before this one what it should be.
+func (d *Daemon) grantAccess() error {
+	access, err := d.socketAccess()
+	if err != nil {
+		return err
+	}
+	return control.Grant(d.file().Admin.Socket, access)
 }
 
 // socketAccess is who may give orders.
@@ -237,6 +248,11 @@ func (d *Daemon) serveControl() {
 		return
 	}
 	d.socket.SetUnlinkOnClose(true) // which is not so for one that another process has made
+	if d.grant != nil {
+		if err := d.grant(); err != nil {
+			d.log.Error("who may give orders is as before the upgrade", "error", err)
+		}
+	}
 	d.serving.Go(func() {
 		if err := d.control.Serve(d.socket); err != nil {
 			d.log.Error("the control socket is not served any more", "error", err)

@@ -127,7 +127,7 @@ func TestDialSpeaker(t *testing.T) {
 				})
 				server := acceptTCP(t, backend)
 				mustWrite(t, server, "greeting")
-				flood := make([]byte, 8<<20) // more than the sockets hold: the engine has to wait for room
+				flood := make([]byte, 64<<20) // more than the sockets hold: the engine has to wait for room
 				go client.Write(flood)
 				if n, err := io.ReadFull(server, make([]byte, len(flood))); err != nil {
 					t.Errorf("%d bytes of the flood, %v", n, err)

@@ -262,7 +262,7 @@ func (l *loop) postpone(s *session, h *half) {
 	}
 }
 
-// awaitRoom has the loop told when dst can take more. A server's socket has that from its connect on.
+// awaitRoom has the loop told when dst can take more. A server's socket has that already if its connect was waited for.
 func (l *loop) awaitRoom(s *session, k int) {
 	h := &s.halves[k]
 	if !h.armed {

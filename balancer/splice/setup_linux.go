@@ -112,7 +112,7 @@ func (l *loop) join(s *session) {
 	c := s.setup
 	from, to := c.client, c.joint.Server.(*conn)
 	s.halves[client] = half{src: from.fd, dst: to.fd, slot: from.slot, readable: from.readable, hup: from.hup,
-		failed: from.broken, armed: true}
+		failed: from.broken, armed: to.armed}
 	s.halves[server] = half{src: to.fd, dst: from.fd, slot: to.slot, readable: to.readable, hup: to.hup,
 		failed: to.broken, armed: from.armed}
 	for _, one := range []*conn{from, to} {

@@ -530,3 +530,45 @@ func TestUpgradeFails(t *testing.T) {
 	hasEnded(t, first)
 	p.poll("nothing to be left of the old one", func() bool { return len(p.status().Former) == 0 })
 }
+
+// TestUpgradeAndReload: an upgrade hands over what a reload has opened, and the process before takes no part in later reloads.
+func TestUpgradeAndReload(t *testing.T) {
+	onLinux(t)
+	fe := startFE(t, fakefe.Config{})
+	text := "[reload]\nwatch = true\n" + inFront(fe) + "[shutdown]\ndrain = \"1h\"\ngrace = \"0s\"\n"
+	p := start(t, text)
+	more := func(name string) {
+		t.Helper()
+		text += fmt.Sprintf("[[listener]]\nname = %q\nbind = \"127.0.0.1:0\"\npool = \"fe\"\n", name)
+		writeConfig(t, filepath.Dir(p.config), text)
+		p.address(name) // it listens there
+	}
+	more("second")
+	held := connect(t, p.open("second"))
+	p.upgrade()
+	later := p.open("second") // at the same port
+	if got := ask(t, later, "select @@hostname"); got != "fe1" {
+		t.Errorf("a new session is answered by %q", got)
+	}
+	more("third")
+	if got := ask(t, p.open("third"), "select @@hostname"); got != "fe1" {
+		t.Errorf("a session of the third listener is answered by %q", got)
+	}
+	p.command("reload").wants(t, 0, "", "")
+	if got := ask(t, held, "select @@hostname"); got != "fe1" {
+		t.Errorf("the old session is answered by %q", got)
+	}
+	all, _ := p.records()
+	reloads := 0
+	for _, r := range all {
+		switch r["msg"] {
+		case "configuration reloaded":
+			reloads++
+		case "the configuration was not reloaded: what was in force stays":
+			t.Errorf("a reload failed: %v", r)
+		}
+	}
+	if reloads != 3 {
+		t.Errorf("%d reloads, want 3", reloads)
+	}
+}

@@ -89,6 +89,16 @@ func (r *reloader) close() {
 	r.ended = true
 }
 
+// suspend keeps reloads waiting, for a new process is about to read the file; it reports false while one is under way. It ends
+// with resume.
+func (r *reloader) suspend() bool { return r.one.TryLock() }
+
+// resume undoes suspend; for good, there are no reloads any more, for another process serves.
+func (r *reloader) resume(forGood bool) {
+	r.ended = r.ended || forGood
+	r.one.Unlock()
+}
+
 // Reload reads the file and puts it in force. With an error, which is a *control.FileError if the file is the reason,
 // nothing has changed. by names who asked for it, for the log.
 func (r *reloader) Reload(by string) (control.Reloaded, error) {

@@ -82,8 +82,13 @@ func (d *Daemon) beginUpgrade(r upgradeRequest, h *herald) {
 		d.refuse(r, "this process does not know which file it was started from")
 		return
 	}
+	if !d.reloader.suspend() {
+		d.refuse(r, "a reload is under way: try again")
+		return
+	}
 	offer, sockets, release, err := d.offer()
 	if err != nil {
+		d.reloader.resume(false)
 		r.answer <- upgradeAnswer{err: err}
 		return
 	}
@@ -139,6 +144,7 @@ func (d *Daemon) endAttempt() {
 		a.heir.Kill()
 		a.err = fmt.Errorf("%w: this process has ended", errUpgradeRefused)
 	}
+	d.reloader.resume(false)
 	a.request.answer <- upgradeAnswer{err: a.err}
 }
 
@@ -163,6 +169,7 @@ func (d *Daemon) settle(a attempt, h *herald, ending bool) *upgrade.Heir {
 	if a.err == nil {
 		a.err = d.letGo(a.heir, h)
 	}
+	d.reloader.resume(a.err == nil)
 	if a.err != nil {
 		d.log.Error("upgrade failed: everything is as it was", "by", a.request.by, "error", a.err)
 		d.metrics.Upgrade(metrics.UpgradeFailure)

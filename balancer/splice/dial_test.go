@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -127,8 +128,10 @@ func TestDialSpeaker(t *testing.T) {
 				})
 				server := acceptTCP(t, backend)
 				mustWrite(t, server, "greeting")
-				flood := make([]byte, 64<<20) // more than the sockets hold: the engine has to wait for room
-				go client.Write(flood)
+				flood := make([]byte, 32<<20) // more than the sockets hold: the engine has to wait for room
+				var writing sync.WaitGroup
+				defer writing.Wait()
+				writing.Go(func() { client.Write(flood) })
 				if n, err := io.ReadFull(server, make([]byte, len(flood))); err != nil {
 					t.Errorf("%d bytes of the flood, %v", n, err)
 				}

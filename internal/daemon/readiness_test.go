@@ -223,3 +223,42 @@ func TestOverwriteInPlace(t *testing.T) {
 		t.Errorf("%v became %v", before, after)
 	}
 }
+
+// TestReadinessChangesHands: in an upgrade the file says yes all the time, although one process lets go of it and another one
+// takes it.
+func TestReadinessChangesHands(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "readiness")
+	says := func(want string) {
+		t.Helper()
+		if text, _ := os.ReadFile(path); string(text) != want {
+			t.Errorf("the file says %q, want %q", text, want)
+		}
+	}
+	log := slog.New(slog.DiscardHandler)
+	s := &switchable{}
+	before, after := newReadiness(path, s.ready, log), newReadiness(path, s.ready, log)
+	if err := before.open(); err != nil {
+		t.Fatal(err)
+	}
+	before.follow()
+	awaitFile(t, path, "0\n")
+	before.letGo()
+	before.takeBack() // the other one came to nothing
+	s.set(before, errNot)
+	awaitFile(t, path, "-254\n")
+	s.set(before, nil)
+	awaitFile(t, path, "0\n")
+	before.letGo()
+	after.take()
+	says("0\n")
+	before.leave(errors.New("shutting down"))
+	before.close(errors.New("ended"))
+	says("0\n")
+	after.follow()
+	s.set(after, errNot)
+	awaitFile(t, path, "-254\n")
+	s.set(after, nil)
+	awaitFile(t, path, "0\n")
+	after.close(errors.New("ended"))
+	says("-254\n")
+}

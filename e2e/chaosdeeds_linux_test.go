@@ -48,7 +48,7 @@ func deeds() []*deed {
 	behind.refuses = true
 	rude := fault(2, fakefe.ResetAfterGreeting, 50*ms, 3*s)
 	rude.drops = true
-	return []*deed{
+	return append(reloadDeeds(), []*deed{
 		killing(fault(6, fakefe.Kill, 50*ms, 4*s)),
 		fault(3, fakefe.Refuse, 50*ms, 4*s),
 		fault(3, fakefe.Silent, 50*ms, 4*s),
@@ -80,7 +80,7 @@ func deeds() []*deed {
 		{name: "upgrade", weight: 2, own: true, isolated: true, begin: upgrade},
 		{name: "strangers", weight: 3, own: true, begin: flood},
 		{name: "questions by operators", weight: 2, own: true, begin: inquire},
-	}
+	}...)
 }
 
 // leave is a quick graceful leave. It may be called off by its end.

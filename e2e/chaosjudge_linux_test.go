@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -37,6 +38,7 @@ type judge struct {
 		spans      []span
 		violations []string
 		live       map[string]map[uint32]*chaosSession // by server and its number
+		ticked     time.Time                           // when standsStill looked last
 		tally
 	}
 	fes        int
@@ -52,6 +54,7 @@ type tally struct {
 	Sessions, Lost   int // Lost are those that may be
 	Questions, Bytes int
 	Strangers, Deeds int
+	Standstills      int // of the machine, during which nobody is judged
 }
 
 func newJudge(fes int) *judge {
@@ -74,6 +77,40 @@ func (j *judge) begin(s span) (end func()) {
 	}
 }
 
+// longestStandstill is how long the machine may have left this process waiting before its times mean nothing any more: a black hole
+// that should have been short was not, and fairlead's clocks have run out while nobody could move.
+const longestStandstill = time.Second
+
+// standsStill notes when the machine stands still, until ctx ends.
+func (j *judge) standsStill(ctx context.Context) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		j.mu.Lock()
+		j.look(time.Now())
+		j.mu.Unlock()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// look notes a standstill that is just over.
+func (j *judge) look(now time.Time) {
+	if !j.mu.ticked.IsZero() && now.Sub(j.mu.ticked) > longestStandstill {
+		j.mu.Standstills++
+		j.mu.spans = append(j.mu.spans, span{what: "standstill", fe: ownTrouble, from: j.mu.ticked, to: now})
+	}
+	j.mu.ticked = now
+}
+
+// stoodStill tells whether the machine has not long ago.
+func (j *judge) stoodStill(now time.Time) bool {
+	const notLong = 20 * time.Second // what it has broken may be seen late
+	return len(j.during(now.Add(-notLong), now, 0, func(s span) bool { return s.what == "standstill" })) > 0
+}
+
 // during are the spans that overlap a time, each counted as longer by after.
 func (j *judge) during(from, to time.Time, after time.Duration, wanted func(span) bool) []span {
 	var all []span
@@ -89,6 +126,7 @@ func (j *judge) during(from, to time.Time, after time.Duration, wanted func(span
 func (j *judge) login(client string, began, ended time.Time, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.look(time.Now())
 	j.mu.Logins++
 	if err == nil {
 		return
@@ -134,6 +172,7 @@ func (j *judge) lost(s *chaosSession, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	now := time.Now()
+	j.look(now)
 	at := func(d span) bool { return d.fe == s.fe || s.fe < 0 && d.fe != ownTrouble }
 	var reasons []span
 	var refused errRefused
@@ -141,7 +180,7 @@ func (j *judge) lost(s *chaosSession, err error) {
 	atRest := !errors.As(err, &cut) || cut.got == 0
 	switch {
 	case errors.Is(err, errWrong):
-	case atRest && j.rebalances:
+	case atRest && j.rebalances, j.stoodStill(now):
 		j.mu.Lost++
 		return
 	case errors.As(err, &refused): // some of the session's questions, the last ones, may have been refused at any time before they were
@@ -235,5 +274,5 @@ func (j *judge) tally() tally {
 // String is the figures in words.
 func (t tally) String() string {
 	return fmt.Sprintf("%d questions in %d sessions, %.1f GB, all answers right; %d logins, %d refused while nothing was fit, %d in a shortage, %d lost by two servers; %d sessions lost with their server; "+
-		"%d strangers; %d deeds", t.Questions, t.Sessions, float64(t.Bytes)/1e9, t.Logins, t.Refused, t.Short, t.Twice, t.Lost, t.Strangers, t.Deeds)
+		"%d strangers; %d deeds; the machine stood still %d times", t.Questions, t.Sessions, float64(t.Bytes)/1e9, t.Logins, t.Refused, t.Short, t.Twice, t.Lost, t.Strangers, t.Deeds, t.Standstills)
 }

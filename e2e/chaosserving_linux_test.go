@@ -71,6 +71,7 @@ func upgrade(c *chaos, _ cue) error {
 		return fmt.Errorf("the new process has ended: %w", err)
 	}
 	c.serving.set(done.PID, ended)
+	c.forgotten.sessions = 0 // its counters begin anew
 	return nil
 }
 

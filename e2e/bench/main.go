@@ -70,6 +70,7 @@ type settings struct {
 	fairlead string
 	layout   string
 	out      string
+	readme   string
 }
 
 func parseSettings(arguments []string) (settings, error) {
@@ -86,6 +87,7 @@ func parseSettings(arguments []string) (settings, error) {
 	flags.IntVar(&s.Sessions, "sessions", 0, "idle sessions of load d (default: as many as descriptors allow, at most 25000)")
 	flags.DurationVar(&s.Settle, "settle", 10*time.Second, "pause before the memory of idle sessions is read again")
 	flags.StringVar(&s.out, "out", "bench-out", "directory for bench.json and bench.svg")
+	flags.StringVar(&s.readme, "readme", "", "README.md to put the table of goals into")
 	if err := flags.Parse(arguments); err != nil {
 		return s, err
 	}
@@ -123,6 +125,11 @@ func compare(ctx context.Context, s settings) error {
 	}
 	if err := writeFile(filepath.Join(s.out, "bench.svg"), r.writeChart); err != nil {
 		return err
+	}
+	if s.readme != "" {
+		if err := r.intoReadme(s.readme); err != nil {
+			return err
+		}
 	}
 	return r.failed()
 }

@@ -4,9 +4,11 @@ package main
 
 import (
 	"bytes"
+	"maps"
 	"math"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestExponent(t *testing.T) {
@@ -69,22 +71,25 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// The smallest size of each study goes through, with a fairlead of this source tree.
+// The smallest size of each study goes through, with a fairlead of this source tree. What it costs is not for a test to judge.
 func TestSmallStudies(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds and runs the program")
 	}
-	var out, complaints bytes.Buffer
-	if status := run([]string{"--most", "100", "--watched", "100ms", "--studies", "choose,backends,lines,sources"}, &out, &complaints); status != 0 {
-		t.Errorf("exit status %d: %s\n%s", status, complaints.String(), out.String())
+	var progress bytes.Buffer
+	figures, err := measure([]string{"choose", "backends", "lines", "sources"}, 100, "", 100*time.Millisecond, &progress)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, progress.String())
 	}
-	for _, s := range studies {
-		if s.name != "sessions" && !strings.Contains(complaints.String(), s.name+": [1") {
-			t.Errorf("%s was not studied: %s", s.name, complaints.String())
+	of := map[string]int{}
+	for _, f := range figures {
+		of[f.study]++
+		if len(f.values) != len(f.sizes) || len(f.values) == 0 {
+			t.Errorf("%s, %s: %v at %v", f.study, f.name, f.values, f.sizes)
 		}
 	}
-	if got := strings.Count(out.String(), "exponent"); got != 4 {
-		t.Errorf("%d tables, want 4:\n%s", got, out.String())
+	if want := map[string]int{"choose": 3, "backends": 6, "lines": 2, "sources": 2}; !maps.Equal(of, want) {
+		t.Errorf("figures of each study: %v, want %v", of, want)
 	}
 }
 

@@ -28,10 +28,14 @@ const (
 	most = 1024
 )
 
-// Keys are the attributes that tell what a line is about.
-var Keys = []string{"part", "pool", "backend", "listener", "host", "file", "was"}
+// Change is the attribute of a line that tells of a change, and of what was before. Such a line is no repetition of an earlier
+// one: something else has happened in between, which may be told at a lower level.
+const Change = "was"
 
-// Handler is a slog.Handler in front of another one. Below slog.LevelWarn all is let through.
+// Keys are the attributes that tell what a line is about.
+var Keys = []string{"part", "pool", "backend", "listener", "host", "file"}
+
+// Handler is a slog.Handler in front of another one. All is let through below slog.LevelWarn, and what tells of a [Change].
 type Handler struct {
 	next  slog.Handler
 	about string // what With has said, of Keys
@@ -95,10 +99,19 @@ func word(a slog.Attr) string {
 
 // Handle lets a record through, or counts it.
 func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level < slog.LevelWarn || h.count(r) {
+	if r.Level < slog.LevelWarn || changes(r) || h.count(r) {
 		return h.next.Handle(ctx, r)
 	}
 	return nil
+}
+
+// changes tells whether a record tells of a change.
+func changes(r slog.Record) (found bool) {
+	r.Attrs(func(a slog.Attr) bool {
+		found = a.Key == Change
+		return !found
+	})
+	return found
 }
 
 // count takes note of a record, and tells whether it may pass.

@@ -140,3 +140,16 @@ func TestCloseTells(t *testing.T) {
 		}
 	})
 }
+
+func TestChangesAreAllTold(t *testing.T) {
+	logTo(t, func(log *slog.Logger, _ *Handler, w *written) {
+		const times = 10 * Burst
+		for range times {
+			log.Warn("backend down", "backend", "one", Change, "up")
+			log.Info("backend up", "backend", "one", Change, "down")
+		}
+		if got := w.lines(); len(got) != 2*times {
+			t.Errorf("%d lines of %d changes", len(got), 2*times)
+		}
+	})
+}

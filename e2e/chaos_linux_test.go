@@ -57,7 +57,11 @@ type chaos struct {
 // hears its own answers and nothing else, byte for byte, the counts are exact, and nothing is left of it all.
 func TestChaos(t *testing.T) {
 	options := flag.NewFlagSet("chaos", flag.ContinueOnError)
-	seed := options.Uint64("seed", uint64(time.Now().UnixNano())%1e6, "what the script follows from")
+	fresh := uint64(13) // among the other tests always the same: what is new there is found by them, and here by make chaos
+	if os.Getenv(chaosArguments) != "" {
+		fresh = uint64(time.Now().UnixNano()) % 1e6
+	}
+	seed := options.Uint64("seed", fresh, "what the script follows from")
 	minutes := options.Float64("minutes", 0, "how long it goes on; 0 is short")
 	clients := options.Int("clients", 42, "how many there are")
 	if err := options.Parse(strings.Fields(os.Getenv(chaosArguments))); err != nil {

@@ -13,7 +13,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Arguments for make demo, such as ARGS="--fes 5 --chaos", for make chaos, for make bench and for make scale.
 ARGS ?=
 
-.PHONY: build demo test mixed upgrades chaos clients bench scale check lint fuzz clean help
+.PHONY: build demo test mixed reloads upgrades chaos clients bench scale check lint fuzz clean help
 
 build: ## the static binary ./fairlead
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o fairlead .
@@ -24,6 +24,9 @@ demo: build ## three stand-in front ends and the balancer in one process (ARGS="
 test: ## all tests; those that need a server which is not installed say so and are skipped
 	@[ -n "$(RACE)" ] || echo "no C compiler (CC, CGO_ENABLED): testing without the race detector" >&2
 	$(GO) test $(RACE) -shuffle=on -timeout $(TEST_TIMEOUT) ./...
+
+reloads: ## 1,000 reloads of every kind in a row under a load of clients, some minutes
+	FAIRLEAD_E2E_RELOADS=1000 $(GO) test -count=1 -timeout 60m -v -run TestReloadUnderLoad ./e2e
 
 upgrades: ## 100 upgrades of the binary in a row under a load of clients, two minutes
 	FAIRLEAD_E2E_UPGRADES=100 $(GO) test -count=1 -v -timeout 10m -run 'TestUpgrade$$' ./e2e

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -222,8 +223,11 @@ func TestReloadByItself(t *testing.T) {
 	becomes(fes[1]) // and watches no more
 }
 
+// reloadsEnv has TestReloadUnderLoad go on for so many reloads. make reloads sets it.
+const reloadsEnv = "FAIRLEAD_E2E_RELOADS"
+
 // TestReloadUnderLoad: ten reloads of every kind while clients come and sessions stay: no login fails, no session ends, and
-// a listener that is removed keeps its sessions.
+// a listener that is removed keeps its sessions. What many of them leave behind is not more than what few do.
 func TestReloadUnderLoad(t *testing.T) {
 	fes := startServers(t, 4)
 	r := startReloadable(t, poolOf("", fes[:2]...))
@@ -235,7 +239,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	db := openDB(t, "root@tcp("+r.address("second")+")/")
 	staying := connect(t, db)
 	ask(t, staying, "select 1")
-	for i, text := range []string{
+	texts := []string{
 		poolOf("", fes[:2]...), // the second listener goes
 		poolOf("policy = \"round-robin\"\nidle_timeout = \"1h\"\n", fes[2:]...),
 		"max_sessions = 1000\nrate = 10000\nmax_sessions_per_source = 1000\n" + poolOf("max_sessions = 500\n", fes...),
@@ -246,10 +250,22 @@ func TestReloadUnderLoad(t *testing.T) {
 		poolOf("[pool.probe]\ntype = \"tcp\"\n", strings.Replace(fes[3], "127.0.0.1", "localhost", 1)),
 		"[log]\nlevel = \"debug\"\nformat = \"json\"\n" + poolOf("sessions_on_down = \"close\"\n", fes...),
 		poolOf("", fes...),
-	} {
+	}
+	reloads, logins := len(texts), 20
+	if most, err := strconv.Atoi(os.Getenv(reloadsEnv)); err == nil {
+		reloads, logins = (most+len(texts)-1)/len(texts)*len(texts), 2
+	}
+	var early, late float64
+	for i := range reloads {
 		since := time.Now()
-		r.reload(text)
-		f.more(20, since)
+		r.reload(texts[i%len(texts)])
+		f.more(logins, since)
+		switch i + 1 {
+		case 10 * len(texts):
+			early = r.figure("process_resident_memory_bytes")
+		case reloads:
+			late = r.figure("process_resident_memory_bytes")
+		}
 		if got := ask(t, staying, "select 1"); got != "1" {
 			t.Errorf("reload %d: the session of the removed listener hears %q", i, got)
 		}
@@ -262,6 +278,11 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 	if lost := f.lost(); len(lost) > 0 {
 		t.Errorf("%d sessions were lost:%s", len(lost), listed(lost))
+	}
+	t.Logf("%d reloads, %d logins; %.1f MB after the first of them, %.1f MB after the last", reloads,
+		len(f.visits(func(visit) bool { return true })), early/1e6, late/1e6)
+	if early > 0 && late > 1.5*early {
+		t.Errorf("memory has grown from %.1f to %.1f MB", early/1e6, late/1e6)
 	}
 	r.poll("all sessions to be gone", func() bool {
 		out := r.command("status", "--json")

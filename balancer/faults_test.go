@@ -13,7 +13,7 @@ import (
 )
 
 // patient bounds the wait for a greeting in tests with silent backends: long enough for a healthy one on a busy machine.
-const patient = time.Second
+const patient = 3 * time.Second
 
 // prober is a Watcher that probes only when live traffic or the test asks for it.
 type prober struct {
@@ -336,8 +336,8 @@ func TestSetupTimeoutBlamesNobody(t *testing.T) {
 			fe.Set(fakefe.Silent)
 		}
 		r := serve(t, kind, func(c *Config, _ *Options) {
-			c.Pools[0].GreetingTimeout = 400 * time.Millisecond
-			c.Pools[0].SetupTimeout = 600 * time.Millisecond
+			c.Pools[0].GreetingTimeout = 1600 * time.Millisecond
+			c.Pools[0].SetupTimeout = 2400 * time.Millisecond // the second attempt begins in time even where the machine pauses
 		}, addresses...)
 		_, err := login(r.address(), "")
 		wantRefusal(t, err, 1040, `pool "fe"`, "setup_timeout")

@@ -198,6 +198,10 @@ func matrixKills(t *testing.T, m *clients.Matrix, rows []*matrixRow, a authority
 	defer cancel()
 	var all sync.WaitGroup
 	for _, r := range rows {
+		if why := r.Lacks["pool"]; why != "" {
+			r.cells = append(r.cells, why)
+			continue
+		}
 		pauses := r.Client.Waits()
 		at := at
 		if len(pauses) == 1 {

@@ -138,12 +138,13 @@ func (l *Listener) doors() []*door {
 }
 
 func (l *Listener) close() {
-	for _, d := range l.doors() {
+	doors := l.doors()
+	l.mu.Lock()
+	l.mu.doors = nil // before anybody can be refused: who is then finds no addresses
+	l.mu.Unlock()
+	for _, d := range doors {
 		d.acceptor.Close()
 	}
-	l.mu.Lock()
-	l.mu.doors = nil
-	l.mu.Unlock()
 }
 
 func (l *Listener) accept(t splice.Task, terms *terms) {

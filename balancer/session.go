@@ -39,7 +39,7 @@ type session struct {
 	stayed   string // why its login was not moved; empty for most
 
 	toServer, toClient atomic.Uint64
-	active             atomic.Int64 // unix nanoseconds of the last report of bytes
+	active             atomic.Int64 // when bytes were reported last, in nanoseconds from started on; 0 for never
 	begun              atomic.Bool  // logged in, about to be joined: from now on login may be read by others
 	denied             bool         // the server has said no to the login
 	routed             bool         // its login decides which pool it goes to
@@ -316,7 +316,7 @@ func (t step) overdue(name string) *setupError {
 func (s *session) Moved(toServer, toClient uint64) {
 	s.toServer.Add(toServer)
 	s.toClient.Add(toClient)
-	s.active.Store(time.Now().UnixNano())
+	s.active.Store(int64(max(1, time.Since(s.started))))
 	s.lease.Backend.metrics.BytesToServer.Add(float64(toServer))
 	s.lease.Backend.metrics.BytesToClient.Add(float64(toClient))
 }

@@ -100,7 +100,7 @@ func (s *session) live(b *Backend, now time.Time) LiveSession {
 		ToServer: s.toServer.Load(), ToClient: s.toClient.Load(), Started: s.started, Age: max(0, now.Sub(s.started))}
 	l.Idle = l.Age
 	if active := s.active.Load(); active != 0 {
-		l.Idle = max(0, min(l.Age, now.Sub(time.Unix(0, active))))
+		l.Idle = max(0, l.Age-time.Duration(active))
 	}
 	if l.LoggedIn = s.begun.Load(); l.LoggedIn {
 		l.ConnectionID = s.login.connectionID

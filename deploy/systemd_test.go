@@ -53,9 +53,28 @@ func TestUnitAllowsSystemCalls(t *testing.T) {
 		"fstat", "futex", "getrandom", "getsockname", "listen", "madvise", "mmap", "nanosleep", "newfstatat", "openat", "pidfd_open",
 		"pipe2", "prlimit64", "pwrite64", "ftruncate", "rt_sigaction", "sched_getaffinity", "setsockopt", "shutdown", "sigaltstack",
 		"socket", "splice", "tgkill", "fchmod", "fchmodat", "unlinkat", "execve", "sendmsg", "recvmsg",
-		"socketpair", "dup3", "wait4", "waitid", "kill", "pidfd_send_signal", "clock_gettime"} {
+		"fsync", "renameat", "socketpair", "dup3", "wait4", "waitid", "kill", "pidfd_send_signal", "clock_gettime"} {
 		if !allowed[name] || forbidden[name] {
 			t.Errorf("the unit's filter forbids %s", name)
+		}
+	}
+}
+
+// TestStateDirectory: where people are told to keep the orders, the unit lets them be kept.
+func TestStateDirectory(t *testing.T) {
+	m := regexp.MustCompile(`(?m)^StateDirectory=(\S+)$`).FindStringSubmatch(read(t, unitPath))
+	if m == nil {
+		t.Fatal("the unit has no StateDirectory=: ProtectSystem=strict leaves no place for a state file")
+	}
+	for _, path := range []string{unitPath, "systemd/README.md", "../config.toml.example", "../README.md"} {
+		places := regexp.MustCompile("/var/lib/[^\"` ]+").FindAllString(read(t, path), -1)
+		if len(places) == 0 {
+			t.Errorf("%s does not tell where the state file may be", path)
+		}
+		for _, place := range places {
+			if filepath.Dir(place) != "/var/lib/"+m[1] && place != "/var/lib/"+m[1] {
+				t.Errorf("%s names %s, which is not below /var/lib/%s", path, place, m[1])
+			}
 		}
 	}
 }

@@ -24,8 +24,6 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -224,77 +222,6 @@ func writeConfig(t *testing.T, dir, text string) string {
 	return path
 }
 
-// Write takes what the process prints.
-func (p *process) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.mu.lines = append(p.mu.lines, strings.SplitAfter(string(b), "\n")...)
-	close(p.mu.changed)
-	p.mu.changed = make(chan struct{})
-	return len(b), nil
-}
-
-// log is all that the process has printed.
-func (p *process) log() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return strings.Join(p.mu.lines, "")
-}
-
-// record is one line of the log.
-type record map[string]any
-
-// records are the lines of the log so far that are JSON, and a channel that is closed when there are more.
-func (p *process) records() ([]record, <-chan struct{}) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var all []record
-	for line := range strings.Lines(strings.Join(p.mu.lines, "")) {
-		var r record
-		if json.Unmarshal([]byte(line), &r) == nil {
-			all = append(all, r)
-		}
-	}
-	return all, p.mu.changed
-}
-
-// await waits for a line of the log, and returns the first one that is wanted.
-func (p *process) await(what string, wanted func(record) bool) record {
-	p.t.Helper()
-	timeout := time.After(patience)
-	for over := false; ; {
-		all, changed := p.records()
-		for _, r := range all {
-			if wanted(r) {
-				return r
-			}
-		}
-		if over {
-			p.t.Fatalf("fairlead has ended without %s", what)
-		}
-		select {
-		case <-changed:
-		case <-p.ended:
-			over = true // and one more look
-		case <-timeout:
-			p.t.Fatalf("no sign of %s", what)
-		}
-	}
-}
-
-// awaitMessage is await for a line with that message.
-func (p *process) awaitMessage(message string) record {
-	p.t.Helper()
-	return p.await("the message "+message, func(r record) bool { return r["msg"] == message })
-}
-
-// address is where a listener listens, the first of its addresses.
-func (p *process) address(listener string) string {
-	p.t.Helper()
-	r := p.await("listener "+listener, func(r record) bool { return r["msg"] == "listening" && r["listener"] == listener })
-	return fmt.Sprint(r["address"])
-}
-
 // awaitReady returns when /readyz says yes.
 func (p *process) awaitReady() {
 	p.t.Helper()
@@ -372,58 +299,6 @@ func (p *process) running() bool {
 	}
 }
 
-// open gives a database/sql pool through a listener, as root without a password.
-func (p *process) open(listener string) *sql.DB {
-	p.t.Helper()
-	return openDB(p.t, "root@tcp("+p.address(listener)+")/")
-}
-
-// openDB gives a database/sql pool that ends with the test.
-func openDB(t *testing.T, dsn string) *sql.DB {
-	t.Helper()
-	db, err := sql.Open("mysql", dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	return db
-}
-
-// ask is the answer to a query with one row of one column.
-func ask(t *testing.T, on interface {
-	QueryRowContext(context.Context, string, ...any) *sql.Row
-}, query string) string {
-	t.Helper()
-	answer, err := tryAsk(t, on, query)
-	if err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
-	return answer
-}
-
-// tryAsk is ask for what may fail.
-func tryAsk(t *testing.T, on interface {
-	QueryRowContext(context.Context, string, ...any) *sql.Row
-}, query string) (answer string, err error) {
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	err = on.QueryRowContext(ctx, query).Scan(&answer)
-	return answer, err
-}
-
-// connect takes a connection of a pool, a session of its own.
-func connect(t *testing.T, db *sql.DB) *sql.Conn {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	c, err := db.Conn(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
-}
-
 // freePort is a port that was free a moment ago, for servers that can't take port 0. Somebody else may have it by now:
 // start the server again on another one if it says so.
 func freePort(t *testing.T) int {
@@ -450,4 +325,26 @@ func required(t *testing.T, program string) string {
 	}
 	t.Skipf("%s is not installed", program)
 	return ""
+}
+
+// eventually looks again and again until done says so.
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	again := time.NewTicker(pollEvery)
+	defer again.Stop()
+	for timeout := time.After(2 * patience); !done(); {
+		select {
+		case <-again.C:
+		case <-timeout:
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// launchFile is launch for a file that is written already.
+func launchFile(t *testing.T, config string) *process {
+	t.Helper()
+	p := spawn(t, config)
+	p.serving()
+	return p
 }

@@ -4,106 +4,12 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
-	"runtime"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// deaf is the address of a listener whose queue is full: the kernel drops what else would connect.
-func deaf(t *testing.T) netip.AddrPort {
-	t.Helper()
-	open := func() int32 {
-		fd, errno := newSocket(netip.MustParseAddrPort("127.0.0.1:0"))
-		if errno != 0 {
-			t.Fatal(errno)
-		}
-		t.Cleanup(func() { closeFD(fd) })
-		return fd
-	}
-	listener := open()
-	if errno := bind(listener, netip.MustParseAddrPort("127.0.0.1:0")); errno != 0 {
-		t.Fatal(errno)
-	}
-	if errno := startListening(listener, 0); errno != 0 {
-		t.Fatal(errno)
-	}
-	to := localAddress(listener)
-	for range 4 { // a queue of 0 takes one, and a kernel may be generous
-		connect(open(), to)
-	}
-	return to
-}
-
-func TestDialTimesOut(t *testing.T) {
-	eachEngine(t, func(t *testing.T, e Engine) {
-		to := deaf(t)
-		_, done := setUp(t, e, func(task Task) {
-			_, err := task.Dial(to, netip.Addr{}, soon())
-			want(t, "dial", err, ErrTimeout)
-			_, err = task.Dial(to, netip.Addr{}, soon())
-			want(t, "second dial", err, ErrTimeout)
-		})
-		await(t, "the set-up's return", done)
-	})
-}
-
-// A server that does not even answer the SYN is not connected when the wait for its words is over.
-func TestDialSpeakerOfADeafServer(t *testing.T) {
-	withLoop(t, Options{}, func(e *loops, l *loop) {
-		to := deaf(t)
-		_, done := setUp(t, e, func(task Task) {
-			c, err := task.(*session).dial(to, netip.Addr{}, clientEvents)
-			if err != nil {
-				t.Errorf("dial: %v", err)
-				return
-			}
-			_, err = c.Read(make([]byte, 1), soon())
-			want(t, "read", err, ErrTimeout)
-			if took, ok := c.Connected(); ok {
-				t.Errorf("connected within %v", took)
-			}
-		})
-		await(t, "the set-up's return", done)
-	})
-}
-
-func TestCutEndsADial(t *testing.T) {
-	eachEngine(t, func(t *testing.T, e Engine) {
-		to := deaf(t)
-		tasks := make(chan Task, 1)
-		_, done := setUp(t, e, func(task Task) {
-			tasks <- task
-			_, err := task.Dial(to, netip.Addr{}, time.Time{})
-			want(t, "dial", err, ErrCut)
-		})
-		await(t, "the dial", tasks).Cut(Killed)
-		await(t, "the set-up's return", done)
-	})
-}
-
-func TestDialFromASourceAddress(t *testing.T) {
-	eachEngine(t, func(t *testing.T, e Engine) {
-		backend := listenTCP(t)
-		_, done := setUp(t, e, func(task Task) {
-			source := netip.MustParseAddr("127.0.0.9")
-			server, err := task.Dial(addressOf(backend), source, late())
-			if err != nil {
-				t.Errorf("dial: %v", err)
-				return
-			}
-			if got := server.Local().Addr(); got != source {
-				t.Errorf("the connection comes from %v", got)
-			}
-			_, err = task.Dial(addressOf(backend), netip.MustParseAddr("192.0.2.1"), late()) // TEST-NET-1, RFC 5737
-			want(t, "dial from an address that is not local", err, syscall.EADDRNOTAVAIL)
-		})
-		await(t, "the set-up's return", done)
-	})
-}
 
 // After a short read there may still be an end to read, if both came together: no other event will tell of it.
 func TestEndThatCameWithTheLastBytes(t *testing.T) {
@@ -165,36 +71,6 @@ func TestServerThatSpeaksAndBreaks(t *testing.T) {
 		})
 		release()
 		await(t, "the set-up's return", done)
-	})
-}
-
-// A connect to a port of this host on which nobody listens may choose that very port for its own end (RFC 9293, 3.5,
-// simultaneous open).
-func TestConnectThatMeetsItself(t *testing.T) {
-	any := netip.MustParseAddrPort("127.0.0.1:0")
-	fd, errno := newSocket(any)
-	if errno != 0 {
-		t.Fatal(errno)
-	}
-	defer closeFD(fd)
-	if errno := bind(fd, any); errno != 0 {
-		t.Fatal(errno)
-	}
-	own := localAddress(fd)
-	if own.Port() < 32768 {
-		t.Skipf("the kernel chooses ports such as %d", own.Port())
-	}
-	if errno := connect(fd, own); errno != 0 && errno != unix.EINPROGRESS {
-		t.Fatal(errno)
-	}
-	if !meetsItself(fd, own) {
-		t.Error("a connection of a socket with itself is not found out")
-	}
-	other := dialTCP(t, addressOf(listenTCP(t)))
-	look(other, func(fd int) {
-		if meetsItself(int32(fd), other.RemoteAddr().(*net.TCPAddr).AddrPort()) {
-			t.Error("a connection of two sockets is taken for one with itself")
-		}
 	})
 }
 
@@ -338,88 +214,4 @@ func TestJoinOfAClosedConnection(t *testing.T) {
 		mustWrite(t, r.client, "x")
 		mustRead(t, r.server, "x")
 	})
-}
-
-// The stacks of a burst of set-ups are given back: only a few coroutines are kept for the next.
-func TestCoroutinesAreTrimmed(t *testing.T) {
-	withLoop(t, Options{}, func(e *loops, l *loop) {
-		const burst = 3 * spareCoroutines
-		tasks := make(chan Task, burst)
-		a := listenThrough(t, e, func(task Task) { tasks <- task; _ = task.Park(time.Time{}) })
-		for range burst {
-			dialTCP(t, a.Address())
-		}
-		for range burst {
-			await(t, "a set-up", tasks).Wake()
-		}
-		eventually(t, "all set-ups to return", func() bool { return sessions(e) == 0 })
-		l.on(func() {
-			if n := len(l.idle); n > spareCoroutines {
-				t.Errorf("%d coroutines are kept after a burst, want %d at most", n, spareCoroutines)
-			}
-			l.dismissUnused()
-			l.dismissUnused() // a report later, and nobody needed one
-			if n := len(l.idle); n != fewCoroutines {
-				t.Errorf("%d coroutines are kept for longer, want %d", n, fewCoroutines)
-			}
-		})
-	})
-}
-
-// They are given back also when nothing else happens on the loop after the burst.
-func TestCoroutinesAreTrimmedInSilence(t *testing.T) {
-	withLoop(t, Options{}, func(e *loops, _ *loop) {
-		before := runtime.NumGoroutine()
-		const burst = spareCoroutines
-		tasks := make(chan Task, burst)
-		a := listenThrough(t, e, func(task Task) { tasks <- task; _ = task.Park(time.Time{}) })
-		for range burst {
-			dialTCP(t, a.Address())
-		}
-		for range burst {
-			await(t, "a set-up", tasks).Wake()
-		}
-		eventually(t, "the coroutines to go", func() bool { return runtime.NumGoroutine() <= before+fewCoroutines })
-	})
-}
-
-// Logins in which nobody speaks yet hold no thread of the operating system.
-func TestReadEitherHoldsNoThread(t *testing.T) {
-	e, err := New(Options{Kind: "goroutines"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
-	const burst = 200
-	backend := listenTCP(t)
-	waiting := make(chan struct{}, burst)
-	a := listenThrough(t, e, func(task Task) {
-		server, err := task.Dial(addressOf(backend), netip.Addr{}, late())
-		if err != nil {
-			t.Errorf("dial: %v", err)
-			return
-		}
-		waiting <- struct{}{}
-		_, _, err = task.ReadEither(server, make([]byte, 1), time.Time{})
-		want(t, "read", err, ErrCut)
-	})
-	for range burst {
-		dialTCP(t, a.Address())
-		acceptTCP(t, backend)
-	}
-	for range burst {
-		await(t, "a set-up", waiting)
-	}
-	if n := threads(t); n > burst/2 {
-		t.Errorf("%d threads for %d logins", n, burst)
-	}
-}
-
-func threads(t *testing.T) int {
-	t.Helper()
-	tasks, err := os.ReadDir("/proc/self/task")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(tasks)
 }

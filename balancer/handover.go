@@ -225,7 +225,7 @@ func (b *Balancer) Counts() Counts {
 // SetFormer says how many sessions other processes, from before an upgrade, have on the backends. They count for the
 // policies and for the caps of backends. Each call replaces what the one before said.
 func (b *Balancer) SetFormer(c Counts) {
-	for _, p := range b.Pools() {
+	for _, p := range b.now().allPools() { // one that was removed may come back
 		p.setFormer(c[p.name])
 	}
 }
@@ -233,17 +233,24 @@ func (b *Balancer) SetFormer(c Counts) {
 func (p *Pool) setFormer(counted map[string]int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.mu.former = counted
 	fewer := false
-	for i, b := range p.mu.backends {
-		n := max(0, min(counted[b.Name], mostFormer))
-		fewer = fewer || n < b.mu.former
-		if n != b.mu.former {
-			p.alter(i).sessions += int32(n - b.mu.former)
-			b.mu.former = n
-		}
+	for _, b := range p.mu.backends {
+		was := b.mu.former
+		p.countFormer(b)
+		fewer = fewer || b.mu.former < was
 	}
 	if fewer {
 		p.serveQueue()
+	}
+}
+
+// countFormer counts on a member the sessions that former processes have there. The lock is held.
+func (p *Pool) countFormer(b *Backend) {
+	n := max(0, min(p.mu.former[b.Name], mostFormer))
+	if n != b.mu.former {
+		p.alter(b.mu.seat).sessions += int32(n - b.mu.former)
+		b.mu.former = n
 	}
 }
 

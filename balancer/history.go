@@ -116,8 +116,8 @@ func (p *Pool) remembered() []*Backend {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	all := append([]*Backend(nil), p.mu.backends...)
-	for _, gone := range p.mu.leaving {
-		if p.member(gone.Name) == nil {
+	for i, gone := range p.mu.leaving {
+		if p.member(gone.Name) == nil && !hasNamed(p.mu.leaving[i+1:], gone.Name) {
 			all = append(all, gone)
 		}
 	}

@@ -58,6 +58,7 @@ type Pool struct {
 		start    int        // where the next choice begins
 		queue    []*ticket
 		known    map[string]BackendHandover // of backends that have not joined yet
+		former   map[string]int             // sessions of processes from before an upgrade, by the backend's name
 	}
 }
 
@@ -205,10 +206,10 @@ func (p *Pool) release(l *Lease) {
 	p.removeSeries(b)
 }
 
-// removeSeries ends the metrics of a backend that was removed, once its last session has ended; unless another one has
-// joined under the same name, which goes on counting on them.
+// removeSeries ends the metrics of a backend that was removed, once its last session has ended; unless another one of the
+// same name goes on counting on them: a member, or one that was removed earlier and still has sessions.
 func (p *Pool) removeSeries(b *Backend) {
-	if b.mu.sessions == 0 && p.member(b.Name) == nil {
+	if b.mu.sessions == 0 && p.member(b.Name) == nil && !hasNamed(p.mu.leaving, b.Name) {
 		p.metrics.RemoveBackend(p.name, b.Name)
 	}
 }
@@ -363,6 +364,7 @@ func (p *Pool) add(c BackendConfig, name, host string, addresses []netip.AddrPor
 	p.mu.backends = append(p.mu.backends, b)
 	p.adopt(b, c)
 	p.seat(b, c)
+	p.countFormer(b)
 	p.recall(b)
 	suspect := b.mu.condition.suspect
 	p.mu.Unlock()
@@ -467,6 +469,7 @@ func (p *Pool) remove(b *Backend) {
 	}
 	p.mu.start = 0
 	b.mu.seat = -1
+	b.mu.former = 0 // they count where the name is a member, or nowhere
 	if b.mu.standing.Order != Enable && !b.mu.bequeathed {
 		p.keepAbsent(b.mu.standing)
 	}

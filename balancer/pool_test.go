@@ -214,6 +214,52 @@ func TestRemovedAndBackUnderTheSameName(t *testing.T) {
 	}
 }
 
+// TestRemovedAgainAndAgain: a backend that was removed, has come back and was removed once more, each time with a session left,
+// is one backend to whoever reads the metrics, and no session is missing there.
+func TestRemovedAgainAndAgain(t *testing.T) {
+	r := newRig(t, nil)
+	balancerOf(r.Pool).SetFormer(Counts{"fe": {"one": 4}})
+	var held []*Lease
+	check := func(when string, former float64) {
+		t.Helper()
+		if got := r.gauge("backend_sessions", "one"); got != float64(len(held)) { // fails where two series are the same
+			t.Errorf("%s: %v sessions in the metrics, want %d", when, got, len(held))
+		}
+		if got := r.gauge("backend_former_sessions", "one"); got != former {
+			t.Errorf("%s: %v of former processes in the metrics, want %v", when, got, former)
+		}
+		var own, others int
+		for _, b := range r.Status().Backends {
+			own, others = own+b.Sessions, others+b.Former
+		}
+		if own != len(held) || others != int(former) {
+			t.Errorf("%s: %d sessions in the status, and %d of former processes; want %d and %v", when, own, others, len(held), former)
+		}
+		if points := r.remembered(); len(points) != 1 {
+			t.Errorf("%s: it has %d histories", when, len(points))
+		}
+	}
+	for range 3 {
+		r.join(nil, "one")
+		check("when it joins", 4)
+		held = append(held, r.take("one", Request{}))
+		check("with a session", 4)
+		r.remove(r.Backend("one"))
+		check("when it is removed", 0)
+	}
+	held[0].Backend.metrics.BytesToClient.Add(1)
+	for len(held) > 0 {
+		if _, there := gauge(t, r.metrics, "bytes_total", "one"); !there {
+			t.Errorf("its series are removed before the last %d sessions", len(held))
+		}
+		held[0].Release()
+		held = held[1:]
+	}
+	if _, there := gauge(t, r.metrics, "bytes_total", "one"); there {
+		t.Error("its series outlive its last session")
+	}
+}
+
 func TestWatching(t *testing.T) {
 	r := newRig(t, nil)
 	r.join(nil, "one")

@@ -255,6 +255,10 @@ func (p *Pool) member(name string) *Backend {
 	return nil
 }
 
+func hasNamed(backends []*Backend, name string) bool {
+	return slices.ContainsFunc(backends, func(b *Backend) bool { return b.Name == name })
+}
+
 // canServe tells whether a member is up that has one of those roles.
 func (p *Pool) canServe(t tiers) bool {
 	p.mu.Lock()
@@ -280,19 +284,33 @@ func (p *Pool) close() {
 func (b *Balancer) samples() metrics.Samples {
 	var s metrics.Samples
 	for _, p := range b.now().allPools() {
-		p.mu.Lock()
-		s.Pools = append(s.Pools, metrics.PoolSample{Pool: p.name, Queued: len(p.mu.queue)})
-		for _, backend := range p.mu.backends {
-			s.Backends = append(s.Backends, metrics.BackendSample{Pool: p.name, Backend: backend.Name,
-				State: backend.mu.condition.state().String(), Sessions: backend.mu.sessions, Former: backend.mu.former})
-		}
-		for _, gone := range p.mu.leaving {
-			if p.member(gone.Name) == nil {
-				s.Backends = append(s.Backends, metrics.BackendSample{Pool: p.name, Backend: gone.Name,
-					State: Draining.String(), Sessions: gone.mu.sessions})
+		pool, backends := p.sample()
+		s.Pools = append(s.Pools, pool)
+		seen := make(map[string]int, len(backends)) // where the sample of each name is
+		for _, one := range backends {
+			if i, ok := seen[one.Backend]; ok {
+				s.Backends[i].Sessions += one.Sessions
+				continue
 			}
+			seen[one.Backend] = len(s.Backends)
+			s.Backends = append(s.Backends, one)
 		}
-		p.mu.Unlock()
 	}
 	return s
+}
+
+// sample reads a pool's gauges. There are several of one name where a backend was removed, keeps sessions, and has come back;
+// a member comes first.
+func (p *Pool) sample() (metrics.PoolSample, []metrics.BackendSample) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make([]metrics.BackendSample, 0, len(p.mu.backends)+len(p.mu.leaving))
+	for _, b := range p.mu.backends {
+		all = append(all, metrics.BackendSample{Pool: p.name, Backend: b.Name, State: b.mu.condition.state().String(),
+			Sessions: b.mu.sessions, Former: b.mu.former})
+	}
+	for _, gone := range p.mu.leaving {
+		all = append(all, metrics.BackendSample{Pool: p.name, Backend: gone.Name, State: Draining.String(), Sessions: gone.mu.sessions})
+	}
+	return metrics.PoolSample{Pool: p.name, Queued: len(p.mu.queue)}, all
 }

@@ -113,6 +113,9 @@ func (p *printer) pool(s balancer.PoolStatus, found *probe.DiscoveryHealth, now 
 				terminal.Duration(now.Sub(n.Failing)), n.Addresses, p.style.Paint(terminal.Red, terminal.Clean(n.Error)))
 		}
 	}
+	for _, o := range s.Absent {
+		p.line("%s is no member now; %s stands for its return", terminal.Clean(o.Backend), o.Order)
+	}
 	if len(s.Backends) == 0 {
 		p.line("no backends: their names have no addresses yet")
 		return
@@ -167,7 +170,7 @@ func backendCells(b balancer.BackendStatus, now time.Time) []terminal.Cell {
 		sessions(b), {Text: capacity}, {Text: weight(b)}, {Text: rate(b.Rates.NewSessions)},
 		{Text: amount(b.Rates.ToServer + b.Rates.ToClient)}, {Text: strconv.FormatUint(b.Total, 10)}, failed,
 		{Text: role(b)}, {Text: b.Version}, took(b.Connect), took(b.Greeting), since(b.Probed, now, " ago"),
-		{Text: backendReason(b)},
+		{Text: backendReason(b, now)},
 	}
 }
 
@@ -211,12 +214,27 @@ func role(b balancer.BackendStatus) string {
 	return strings.TrimSpace(learnt + " backup")
 }
 
-// backendReason says why the state is what it is, and what a person wants where the state does not show it.
-func backendReason(b balancer.BackendStatus) string {
+// backendReason says why the state is what it is, what a person wants where the state does not show it, and what becomes of
+// the sessions that are left.
+func backendReason(b balancer.BackendStatus, now time.Time) string {
+	var ordered []string
 	if b.State == balancer.Down && b.Order == balancer.Drain.String() {
-		return "(to be drained) " + b.Reason
+		ordered = append(ordered, "to be drained")
 	}
-	return b.Reason
+	if b.CloseIdle {
+		ordered = append(ordered, "close-idle")
+	}
+	switch {
+	case b.Deadline.IsZero():
+	case now.Before(b.Deadline):
+		ordered = append(ordered, "cut in "+terminal.Duration(b.Deadline.Sub(now)))
+	default:
+		ordered = append(ordered, fmt.Sprintf("deadline over, %d cut", b.Cut))
+	}
+	if len(ordered) == 0 {
+		return b.Reason
+	}
+	return "(" + strings.Join(ordered, ", ") + ") " + b.Reason
 }
 
 // ShowSessions prints live sessions for people; total is how many there are, of which all may be a part.

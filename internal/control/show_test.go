@@ -27,7 +27,9 @@ func TestShowStatus(t *testing.T) {
 						Rates: history.Rates{NewSessions: 12.25, ToServer: 700, ToClient: 2e6}, Version: "8.0.33", Connect: 1200 * time.Microsecond, Greeting: 300 * time.Microsecond, Probed: now.Add(-time.Second), Role: "leader"},
 					{Name: "10.0.0.1:9030", Addresses: at, State: balancer.Down, Since: now.Add(-time.Second), Weight: 2, Failures: 3, Backup: true,
 						Reason: "connect: \x1b[31mrefused", Order: "drain"},
-				}},
+					{Name: "leaving", State: balancer.Draining, Reason: "drain ordered by ann", Order: "drain", CloseIdle: true, Deadline: now.Add(4*time.Minute + time.Second), Sessions: 2},
+					{Name: "left", State: balancer.Disabled, Reason: "disable ordered by ann", Order: "disable", Deadline: now.Add(-time.Second), Cut: 3},
+				}, Absent: []balancer.Standing{{Pool: "fe", Backend: "away", Order: balancer.Drain, By: "ann"}}},
 			{Name: "empty", Protocol: balancer.TCP, Policy: balancer.SourceHash},
 			{Name: "well", Protocol: balancer.TCP, Policy: balancer.SourceHash},
 			{Name: "never", Protocol: balancer.TCP, Policy: balancer.SourceHash},
@@ -50,9 +52,12 @@ old       closed         fe           0
 
 pool fe (mysql, round-robin): 4 sessions, 1.3 new/s, 2.0 MB/s, 2 waiting for a place
 old: no answer of the name service for 1m, keeping what is known (1): no such host
-BACKEND        ADDRESS        STATE  FOR  SESSIONS  CAP  WEIGHT  NEW/S  BYTES/S  TOTAL  FAILED  ROLE    VERSION  CONNECT  GREETING  PROBED  REASON
-one            10.0.0.1:9030  up      1h         4   10       1     12   2.0 MB      9          leader  8.0.33     1.2ms     300µs  1s ago
-10.0.0.1:9030                 down    1s         0            2                      0       3  backup                                      (to be drained) connect: \x1b[31mrefused
+away is no member now; drain stands for its return
+BACKEND        ADDRESS        STATE     FOR  SESSIONS  CAP  WEIGHT  NEW/S  BYTES/S  TOTAL  FAILED  ROLE    VERSION  CONNECT  GREETING  PROBED  REASON
+one            10.0.0.1:9030  up         1h         4   10       1     12   2.0 MB      9          leader  8.0.33     1.2ms     300µs  1s ago
+10.0.0.1:9030                 down       1s         0            2                      0       3  backup                                      (to be drained) connect: \x1b[31mrefused
+leaving                       draining              2            0                      0                                                      (close-idle, cut in 4m) drain ordered by ann
+left                          disabled              0            0                      0                                                      (deadline over, 3 cut) disable ordered by ann
 
 pool empty (tcp, source-hash): 0 sessions
 discovery: keeping the 3 front ends that fe1:9030 listed 1h ago: no list

@@ -42,6 +42,15 @@ func misconfigured(step Step, format string, args ...any) *fault {
 	return &fault{step: step, failure: failConfig, text: fmt.Sprintf(format, args...), answered: true, config: true}
 }
 
+// unreadable is a fault for a file of the configuration that could not be read: its own, unless this machine is short of
+// what reading takes.
+func unreadable(step Step, key string, err error) *fault {
+	if f := localTrouble(step, err); f != nil {
+		return f
+	}
+	return misconfigured(step, "%s: %v", key, err)
+}
+
 func (f *fault) reason() string { return string(f.step) + ": " + f.text }
 
 // Error makes a fault an error for those who don't want a verdict.
@@ -53,8 +62,11 @@ func localTrouble(step Step, err error) *fault {
 	switch {
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.EADDRNOTAVAIL),
 		errors.Is(err, syscall.EADDRINUSE), errors.Is(err, syscall.ENOBUFS), errors.Is(err, syscall.ENOMEM):
-		return &fault{step: step, failure: failLocal, answered: true,
-			text: "this machine's own trouble: " + rootCause(err)}
+		text := "this machine's own trouble: " + rootCause(err)
+		if errors.Is(err, syscall.EMFILE) {
+			text += " (raise the limit of open files, LimitNOFILE= or ulimit -n)"
+		}
+		return &fault{step: step, failure: failLocal, answered: true, text: text}
 	case errors.Is(err, context.Canceled):
 		return &fault{step: step, failure: failCanceled, answered: true, text: "canceled"}
 	}

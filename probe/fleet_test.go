@@ -319,6 +319,26 @@ func TestProbesAreCounted(t *testing.T) {
 	})
 }
 
+// TestOwnTroubleIsLoggedOnce: once until a probe has succeeded again.
+func TestOwnTroubleIsLoggedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		s := newStage(slog.New(slog.NewTextHandler(&log, nil)))
+		short := Result{Failure: failLocal, Reason: "login: this machine's own trouble: too many open files"}
+		s.Watch("fe1", fe1, Config{})
+		for _, result := range []Result{short, {Verdict: Fit}, short} {
+			s.mu.Lock()
+			s.result = result
+			s.mu.Unlock()
+			time.Sleep(time.Minute)
+		}
+		s.Close()
+		if text := log.String(); strings.Count(text, "can't probe") != 2 || strings.Contains(text, "configuration") || !strings.Contains(text, "too many open files") {
+			t.Errorf("logged:\n%s", text)
+		}
+	})
+}
+
 func TestConfigurationErrorIsLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer

@@ -75,11 +75,11 @@ func (a *attempt) newAsker(ctx context.Context) (*asker, *fault) {
 	}
 	password, err := readSecret(a.config.HTTPPasswordFile)
 	if err != nil {
-		return nil, misconfigured(StepHTTP, "http_password_file: %v", err)
+		return nil, unreadable(StepHTTP, "http_password_file", err)
 	}
 	encryption, err := a.config.tlsConfig("")
 	if err != nil {
-		return nil, misconfigured(StepHTTP, "tls: %v", err)
+		return nil, unreadable(StepHTTP, "tls", err)
 	}
 	if encryption == nil {
 		encryption = new(tls.Config)

@@ -77,7 +77,7 @@ func (a *attempt) login(l *link, g mysqlwire.Greeting) (*client, *fault) {
 func (a *attempt) driverConfig() (*mysql.Config, *fault) {
 	password, err := readSecret(a.config.PasswordFile)
 	if err != nil {
-		return nil, misconfigured(StepLogin, "password_file: %v", err)
+		return nil, unreadable(StepLogin, "password_file", err)
 	}
 	host := a.target.Host
 	if host == "" {
@@ -85,7 +85,7 @@ func (a *attempt) driverConfig() (*mysql.Config, *fault) {
 	}
 	encryption, err := a.config.tlsConfig(host)
 	if err != nil {
-		return nil, misconfigured(StepLogin, "tls: %v", err)
+		return nil, unreadable(StepLogin, "tls", err)
 	}
 	c := mysql.NewConfig()
 	c.Net, c.Addr = "tcp", a.result.Address.String()

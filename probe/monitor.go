@@ -33,7 +33,7 @@ type monitor struct {
 		// stale says that live traffic saw a failure after the present probe began, which therefore can't clear it.
 		stale bool
 	}
-	told string // the latest ConfigError that was logged; run's own
+	told string // the latest ConfigError that was logged, or failLocal; run's own
 }
 
 // run probes after delay, and then again and again. It returns when ctx ends.
@@ -112,12 +112,18 @@ func (m *monitor) probeNow() {
 	}
 }
 
-// tell logs. Changes of a backend's state are logged by whom they concern; here is only what a person has to mend, once,
-// and the details for those who ask for them.
+// tell logs. Changes of a backend's state are logged by whom they concern; here is only what a person has to mend, once
+// until all is well again, and the details for those who ask for them.
 func (m *monitor) tell(result Result, verdict Verdict) {
-	if result.ConfigError != "" && result.ConfigError != m.told {
+	switch {
+	case result.Failure == failLocal && m.told != failLocal:
+		m.told = failLocal
+		m.log.Warn("this machine can't probe: what was known of the backend stays", "problem", result.Reason)
+	case result.ConfigError != "" && result.ConfigError != m.told:
 		m.told = result.ConfigError
 		m.log.Warn("the probe's configuration does not work", "problem", result.ConfigError)
+	case result.Verdict == Fit && result.ConfigError == "":
+		m.told = "" // what comes again after this is news
 	}
 	m.log.Debug("probed", "found", result.Verdict.String(), "verdict", verdict.String(), "reason", result.Reason,
 		"address", result.Address.String(), "total", result.Total)

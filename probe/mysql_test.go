@@ -181,6 +181,18 @@ func TestOwnTroubleIsNoEvidence(t *testing.T) {
 	}
 }
 
+// TestFilesWithoutDescriptors: when a file can't be read because descriptors are short, it is not the configuration's fault.
+func TestFilesWithoutDescriptors(t *testing.T) {
+	short := unreadable(StepLogin, "password_file", &os.PathError{Op: "open", Path: "secret", Err: syscall.EMFILE})
+	if short.config || short.failure != failLocal || short.verdict != Undecided || !strings.Contains(short.text, "too many open files (raise the limit") {
+		t.Errorf("short of descriptors: %+v", short)
+	}
+	missing := unreadable(StepLogin, "password_file", &os.PathError{Op: "open", Path: "secret", Err: syscall.ENOENT})
+	if !missing.config || missing.failure != failConfig || !strings.Contains(missing.text, "password_file: open secret") {
+		t.Errorf("a missing file: %+v", missing)
+	}
+}
+
 func TestSourceOfTheSameFamily(t *testing.T) {
 	peer := make(chan netip.AddrPort, 2)
 	address := serve(t, func(conn net.Conn) {

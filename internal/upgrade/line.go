@@ -13,20 +13,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	// descriptorsAtOnce is how many go with one byte; Linux takes 253 (SCM_MAX_FD).
-	descriptorsAtOnce = 64
-	// aMessage bounds the time in which a message that has begun must be through.
-	aMessage = 5 * time.Second
-)
+// aMessage bounds the time in which a message that has begun must be through. When it is over, what is there is read
+// and what there is room for is written all the same: the machine may have stood still, and nobody be to blame.
+const aMessage = 5 * time.Second
 
 // ErrPaused is a Receive that Pause has ended.
 var ErrPaused = errors.New("upgrade: paused")
 
 // Line is one end of what connects two processes. Messages may be sent by several goroutines, and received by one.
 type Line struct {
-	conn    *net.UnixConn
+	conn *net.UnixConn
+	due  time.Duration // aMessage
+
 	sending sync.Mutex
+	rest    []byte // of a message for which there was no time; it goes before the next one
 
 	mu struct {
 		sync.Mutex
@@ -65,10 +65,11 @@ func newLine(f *os.File) (*Line, error) {
 		c.Close()
 		return nil, fmt.Errorf("%w: the line is no Unix socket", ErrProtocol)
 	}
-	return &Line{conn: conn}, nil
+	return &Line{conn: conn, due: aMessage}, nil
 }
 
-// Send sends a message, and duplicates of descriptors.
+// Send sends a message, and duplicates of descriptors. After os.ErrDeadlineExceeded, for the other process does not read, the
+// message is lost or comes late, and the line is as good as before, unless there were descriptors.
 func (l *Line) Send(m Message, with ...syscall.Conn) error {
 	l.sending.Lock()
 	defer l.sending.Unlock()
@@ -76,10 +77,7 @@ func (l *Line) Send(m Message, with ...syscall.Conn) error {
 	if err != nil {
 		return err
 	}
-	if err := l.conn.SetWriteDeadline(time.Now().Add(aMessage)); err != nil {
-		return fmt.Errorf("upgrade: %w", err)
-	}
-	if _, err := l.conn.Write(text); err != nil {
+	if err := l.write(text); err != nil {
 		return fmt.Errorf("upgrade: %w", err)
 	}
 	for len(with) > 0 {
@@ -92,46 +90,31 @@ func (l *Line) Send(m Message, with ...syscall.Conn) error {
 	return nil
 }
 
-func (l *Line) sendDescriptors(of []syscall.Conn) error {
-	files, err := Duplicates(of)
-	if err != nil {
-		return err
-	}
-	defer closeAll(files)
-	descriptors := make([]int, len(files))
-	for i, f := range files {
-		descriptors[i] = int(f.Fd())
-	}
-	if _, _, err := l.conn.WriteMsgUnix([]byte{0}, unix.UnixRights(descriptors...), nil); err != nil {
-		return fmt.Errorf("upgrade: hand over sockets: %w", err)
-	}
-	return nil
-}
-
-// Duplicates duplicates descriptors. They stay non-blocking, which package net would change for a moment.
-func Duplicates(of []syscall.Conn) (files []*os.File, err error) {
-	for _, c := range of {
-		raw, err := c.SyscallConn()
-		if err == nil {
-			failed := raw.Control(func(fd uintptr) {
-				var n int
-				if n, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0); err == nil {
-					files = append(files, os.NewFile(uintptr(n), "socket"))
-				}
-			})
-			err = errors.Join(failed, err)
-		}
-		if err != nil {
-			closeAll(files)
-			return nil, fmt.Errorf("upgrade: duplicate a socket: %w", err)
+// write writes a message, after what is left of the one before.
+func (l *Line) write(message []byte) error {
+	if len(l.rest) > 0 {
+		left, err := l.push(l.rest)
+		if l.rest = left; err != nil {
+			return err
 		}
 	}
-	return files, nil
+	left, err := l.push(message)
+	if len(left) < len(message) {
+		l.rest = left
+	}
+	return err
 }
 
-func closeAll(files []*os.File) {
-	for _, f := range files {
-		f.Close()
+// push writes, and returns what is left.
+func (l *Line) push(text []byte) (left []byte, err error) {
+	if err := l.conn.SetWriteDeadline(time.Now().Add(l.due)); err != nil {
+		return text, err
+	}
+	for {
+		n, err := l.conn.Write(text)
+		if text = text[n:]; !l.lateWrite(err) {
+			return text, err
+		}
 	}
 }
 
@@ -143,7 +126,7 @@ func (l *Line) Receive(deadline time.Time) (Message, []*os.File, error) {
 		return Message{}, nil, err
 	}
 	defer l.finish()
-	m, n, err := decode(io.MultiReader(first, l.conn))
+	m, n, err := decode(io.MultiReader(first, lateReader{l}))
 	if err != nil {
 		return Message{}, nil, err
 	}
@@ -170,14 +153,37 @@ func (l *Line) begin(deadline time.Time) (io.Reader, error) {
 	_, err = l.conn.Read(first.b[:])
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case err == nil:
-		l.mu.within = true
-		return &first, l.conn.SetReadDeadline(time.Now().Add(aMessage))
-	case l.mu.paused:
+	if err != nil && l.mu.paused {
 		return nil, ErrPaused
 	}
-	return nil, err
+	if l.lateRead(err) {
+		_, err = l.conn.Read(first.b[:])
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.mu.within = true
+	return &first, l.conn.SetReadDeadline(time.Now().Add(l.due))
+}
+
+// lateRead tells whether something can be read although the time for it is over, and gives new time then; lateWrite likewise.
+func (l *Line) lateRead(err error) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) && l.Unread() && l.conn.SetReadDeadline(time.Now().Add(aMessage)) == nil
+}
+
+func (l *Line) lateWrite(err error) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) && l.ready(unix.POLLOUT) && l.conn.SetWriteDeadline(time.Now().Add(aMessage)) == nil
+}
+
+// lateReader reads a message.
+type lateReader struct{ *Line }
+
+func (l lateReader) Read(p []byte) (int, error) {
+	n, err := l.conn.Read(p)
+	if n == 0 && l.lateRead(err) {
+		return l.conn.Read(p)
+	}
+	return n, err
 }
 
 // byteReader reads one byte.
@@ -218,7 +224,10 @@ func (l *Line) Unpause() {
 }
 
 // Unread tells whether there is something to receive, the end of the other process among that.
-func (l *Line) Unread() bool {
+func (l *Line) Unread() bool { return l.ready(unix.POLLIN) }
+
+// ready tells what poll(2) does.
+func (l *Line) ready(events int16) bool {
 	raw, err := l.conn.SyscallConn()
 	if err != nil {
 		return false
@@ -226,59 +235,13 @@ func (l *Line) Unread() bool {
 	some := false
 	_ = raw.Control(func(fd uintptr) {
 		for {
-			ready, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
-			if some = ready > 0; err != unix.EINTR {
+			n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: events}}, 0)
+			if some = n > 0; err != unix.EINTR {
 				return
 			}
 		}
 	})
 	return some
-}
-
-func (l *Line) receiveDescriptors(n int) (files []*os.File, err error) {
-	defer func() {
-		if err != nil {
-			closeAll(files)
-			files = nil
-		}
-	}()
-	space := make([]byte, unix.CmsgSpace(4*descriptorsAtOnce))
-	for len(files) < n {
-		var carrier [1]byte
-		read, control, flags, _, err := l.conn.ReadMsgUnix(carrier[:], space)
-		switch {
-		case err != nil:
-			return files, fmt.Errorf("upgrade: take sockets over: %w", err)
-		case read == 0:
-			return files, io.ErrUnexpectedEOF
-		}
-		before := len(files)
-		if files, err = appendDescriptors(files, space[:control]); err != nil {
-			return files, err
-		}
-		if flags&unix.MSG_CTRUNC != 0 || len(files)-before != min(n-before, descriptorsAtOnce) {
-			return files, fmt.Errorf("%w: sockets were lost on the way (is LimitNOFILE or ulimit -n too low?)", ErrProtocol)
-		}
-	}
-	return files, nil
-}
-
-func appendDescriptors(files []*os.File, control []byte) ([]*os.File, error) {
-	messages, err := unix.ParseSocketControlMessage(control)
-	if err != nil {
-		return files, fmt.Errorf("%w: %w", ErrProtocol, err)
-	}
-	for i := range messages {
-		descriptors, err := unix.ParseUnixRights(&messages[i])
-		if err != nil {
-			return files, fmt.Errorf("%w: %w", ErrProtocol, err)
-		}
-		for _, fd := range descriptors {
-			unix.CloseOnExec(fd) // Linux has done it on arrival; others can't
-			files = append(files, os.NewFile(uintptr(fd), "socket"))
-		}
-	}
-	return files, nil
 }
 
 // Close gives the line up: the other process reads its end.

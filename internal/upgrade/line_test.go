@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -165,6 +166,68 @@ func TestPause(t *testing.T) {
 	}
 	if err := <-sent; err != nil || next != messages+1 {
 		t.Errorf("%d messages came: %v", next-1, err)
+	}
+}
+
+// TestStandstill: a message for which the time was over before it could be written or read arrives all the same, with its
+// descriptors, as after a standstill of the machine.
+func TestStandstill(t *testing.T) {
+	ours, theirs := lineOf(t)
+	ours.due, theirs.due = -time.Hour, -time.Hour
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for i := range 3 {
+		if err := ours.Send(Message{Kind: Offer, PID: i, Sockets: []Socket{{Owner: "admin"}}}, l.(*net.TCPListener)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 3 {
+		m, files, err := theirs.Receive(time.Unix(1, 0))
+		if err != nil || m.PID != i || len(files) != 1 {
+			t.Fatalf("message %d: %+v, %d descriptors, %v", i, m, len(files), err)
+		}
+		files[0].Close()
+	}
+	if _, _, err := theirs.Receive(time.Unix(1, 0)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("without a message: %v", err)
+	}
+}
+
+// TestWhoDoesNotRead: a process that does not read costs messages, and holds nobody up for ever; what it reads later is whole.
+func TestWhoDoesNotRead(t *testing.T) {
+	ours, theirs := lineOf(t)
+	ours.due = 10 * time.Millisecond
+	long := Message{Kind: Failed, Error: strings.Repeat("x", 100_000)}
+	sent := 0
+	for err := error(nil); err == nil; sent++ {
+		if sent > 1000 {
+			t.Fatal("there is room for everything")
+		}
+		if err = ours.Send(long); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal(err)
+		}
+	}
+	ours.due = patience
+	last := make(chan error, 1)
+	go func() { last <- ours.Send(Message{Kind: Counts, PID: 7}) }()
+	for {
+		m, _, err := theirs.Receive(time.Now().Add(patience))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Kind == Counts && m.PID == 7 {
+			break
+		}
+		if m.Kind != Failed || m.Error != long.Error {
+			t.Fatalf("a message of %d bytes came", len(m.Error))
+		}
+		sent--
+	}
+	if err := <-last; err != nil || sent < 0 || sent > 1 { // one may have been lost
+		t.Errorf("%d messages are lost: %v", sent, err)
 	}
 }
 

@@ -201,10 +201,11 @@ func (c Counts) Add(other Counts) {
 	}
 }
 
-// Counts are the sessions that hold places now, without those of former processes. Backends without any are left out.
+// Counts are the sessions that hold places now, without those of former processes, in pools that were removed as well. Backends
+// without any are left out.
 func (b *Balancer) Counts() Counts {
 	all := Counts{}
-	for _, p := range b.Pools() {
+	for _, p := range b.now().allPools() {
 		p.mu.Lock()
 		counted := map[string]int{}
 		for _, members := range [][]*Backend{p.mu.backends, p.mu.leaving} {

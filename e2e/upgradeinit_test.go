@@ -97,6 +97,10 @@ func TestUpgradeInContainer(t *testing.T) {
 		held.Close()
 		db.Close()
 		c.awaitMessage("no sessions are left: this process stays as the parent of the one that serves")
+		c.poll("process 1 to have told that it has no sessions", func() bool {
+			s := c.status()
+			return len(s.Former) == 0 && s.Pools[0].Backends[0].Former == 0
+		})
 		if err := syscall.Kill(c.first, syscall.SIGUSR2); err != nil { // what process 1 gets is for the one that serves
 			t.Fatal(err)
 		}

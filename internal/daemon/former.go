@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"maps"
 	"os"
 	"slices"
@@ -180,22 +181,31 @@ const (
 	countsEvery = time.Second
 )
 
-// reportCounts tells the process that has taken over how many sessions there are, until stop is closed.
+// reportCounts tells the process that has taken over how many sessions there are, until stop is closed, and how many are left
+// then: the line may stay.
 func reportCounts(line *upgrade.Line, counts func() balancer.Counts, stop <-chan struct{}) {
 	look := time.NewTicker(countsLook)
 	defer look.Stop()
 	var told balancer.Counts
 	var when time.Time
-	for {
+	for last := false; ; {
 		if now := counts(); told == nil || !sameCounts(now, told) || time.Since(when) >= countsEvery {
-			if line.Send(upgrade.Message{Kind: upgrade.Counts, PID: os.Getpid(), Counts: now}) != nil {
+			err := line.Send(upgrade.Message{Kind: upgrade.Counts, PID: os.Getpid(), Counts: now})
+			switch {
+			case errors.Is(err, os.ErrDeadlineExceeded):
+				told = nil // that process stands still
+			case err != nil:
 				return // nobody reads any more
+			default:
+				told, when = now, time.Now()
 			}
-			told, when = now, time.Now()
+		}
+		if last {
+			return
 		}
 		select {
 		case <-stop:
-			return
+			last = true
 		case <-look.C:
 		}
 	}

@@ -304,15 +304,24 @@ func TestRollingDrain(t *testing.T) {
 	for _, fe := range fes {
 		p.becomes(fe.Name(), balancer.Up)
 	}
-	pools := startPools(t, p.address("mysql"), 16, 2*burstPause)
+	pools := startPools(t, p.address("mysql"), 16)
+	pools.used(t)
 	for _, fe := range fes {
-		p.command("drain", fe.Name(), "--wait", "--close-idle", "--deadline", "25s").wants(t, 0, "0 sessions left", "")
+		before := pools.on(fe.Name())
+		p.command("drain", fe.Name(), "--close-idle").wants(t, 0, "is draining", "")
+		pools.used(t)
+		if n := pools.on(fe.Name()); before == 0 || n != before {
+			t.Errorf("front end %s has %d connections that are in use, and had %d before its drain", fe.Name(), n, before)
+		}
+		pools.rest(t)
+		p.command("drain", fe.Name(), "--wait", "--close-idle", "--deadline", "1h").wants(t, 0, "0 sessions left", "")
 		suffer(t, fe, fakefe.Kill)
 		p.becomes(fe.Name(), balancer.Down)
+		pools.resume()
+		pools.used(t)
 		suffer(t, fe, fakefe.None)
 		p.command("enable", fe.Name()).wants(t, 0, "", "")
 		p.becomes(fe.Name(), balancer.Up)
-		pools.used(t)
 	}
 	pools.stop()
 	queries, renewed, errs := pools.result()

@@ -110,8 +110,8 @@ func (c *Client) unreachable(err error) error {
 	case errors.Is(err, context.Canceled):
 		return context.Canceled
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%w: is fairlead running? There is no socket at %s; name its socket with --socket or its file with --config",
-			ErrUnreachable, c.path)
+		return fmt.Errorf("%w: is fairlead running? There is no socket at %s; name its socket with --socket or its file with --config. "+
+			"If somebody has removed the socket of one that runs, SIGUSR2 to it makes another", ErrUnreachable, c.path)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("%w: fairlead is not running any more: nobody listens at %s", ErrUnreachable, c.path)
 	case errors.Is(err, fs.ErrPermission):

@@ -80,6 +80,13 @@ func replace(directory, path string, a Access) (net.Listener, error) {
 	return l, nil
 }
 
+// Present tells whether there is a socket at path. Without one nobody can reach a process that listens there, for somebody has
+// removed its file.
+func Present(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode()&fs.ModeSocket != 0
+}
+
 // Grant gives a socket that another process has opened the mode, the owner and the group that this one wants.
 func Grant(path string, a Access) error {
 	if err := a.grant(path); err != nil {

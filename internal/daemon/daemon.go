@@ -198,7 +198,7 @@ func (d *Daemon) listenControl() ListenErrors {
 	}
 	var l net.Listener
 	var err error
-	if file := d.options.Predecessor.Take(controlOwner, path); file != nil {
+	if file := d.options.Predecessor.Take(controlOwner, path); file != nil && control.Present(path) {
 		l, err = net.FileListener(file)
 		d.grant = d.grantAccess
 	} else {

@@ -154,6 +154,9 @@ func (s *formers) order(all []balancer.Standing) {
 // adopted tells them which process goes on from now on. It is said by the one before that, for its end may come first.
 func (s *formers) adopted(pid int) { s.send(upgrade.Message{Kind: upgrade.Adopted, PID: pid}) }
 
+// reopenLogs has them open their log's file anew, which this process was told to do.
+func (s *formers) reopenLogs() { s.send(upgrade.Message{Kind: upgrade.Reopen}) }
+
 func (s *formers) send(m upgrade.Message) {
 	s.mu.Lock()
 	all := slices.Clone(s.mu.all)

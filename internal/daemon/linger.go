@@ -24,6 +24,10 @@ type lingering struct {
 	// stays is set for process 1 of a container, whose end would be that of all: it stays as the parent of the others.
 	stays bool
 	heard chan struct{} // closed when nobody listens to the line any more
+	told  atomic.Bool   // to end
+	// over is closed when the process has ended that serves, and how tells how. It is nil for one that does not stay.
+	over chan struct{}
+	how  error
 }
 
 // linger lets the sessions of a process that has been replaced end, and returns when none is left, or the time for that is
@@ -35,6 +39,13 @@ func (d *Daemon) linger(signals <-chan os.Signal, heir *upgrade.Heir) error {
 	stop := make(chan struct{})
 	talking.Go(func() { reportCounts(heir.Line, d.balancer.Counts, stop) })
 	l.hear()
+	if l.stays {
+		l.over = make(chan struct{})
+		go func() {
+			defer close(l.over)
+			l.how = l.await()
+		}()
+	}
 	l.finish(signals)
 	close(stop)
 	talking.Wait()
@@ -49,7 +60,8 @@ func (d *Daemon) linger(signals <-chan os.Signal, heir *upgrade.Heir) error {
 	return err
 }
 
-// finish lets the sessions finish.
+// finish lets the sessions finish. When the process that serves crashes below process 1 of a container, they can't: the end of
+// that one is what has the container started anew.
 func (l *lingering) finish(signals <-chan os.Signal) {
 	ctx, cut := context.WithCancel(context.Background())
 	defer cut()
@@ -58,21 +70,27 @@ func (l *lingering) finish(signals <-chan os.Signal) {
 		defer close(over)
 		l.balancer.Finish(ctx, l.file().Shutdown.Drain)
 	}()
-	asked := false
+	serving := l.over
 	for {
 		select {
 		case <-over:
 			return
+		case <-serving:
+			if serving = nil; l.how != nil {
+				l.log.Error("the process that serves has crashed: this one ends as well, and cuts its sessions", "error", l.how,
+					"sessions", l.balancer.Sessions())
+				cut()
+			}
 		case r := <-l.upgrading.requests:
 			l.refuse(r, fmt.Sprintf("process %d has taken over: ask that one", l.main.Load()))
 		case s := <-signals:
 			switch {
 			case s == syscall.SIGTERM || s == os.Interrupt:
-				l.log.Info("told to end while sessions from before the upgrade finish", "signal", s.String(), "again", asked)
-				if asked {
+				again := l.told.Swap(true)
+				l.log.Info("told to end while sessions from before the upgrade finish", "signal", s.String(), "again", again)
+				if again {
 					cut()
 				}
-				asked = true
 			case !l.stays:
 				l.log.Warn("a signal for the process that has taken over", "signal", s.String(), "pid", l.main.Load())
 			}
@@ -87,7 +105,13 @@ func (l *lingering) hear() {
 	l.heard = heard
 	go func() {
 		defer close(heard)
-		for l.listen() == nil {
+		var err error
+		for err == nil {
+			err = l.listen()
+		}
+		if upgrade.Gone(err) && !l.stays {
+			l.log.Warn("the process that has taken over has ended: no clients are served until fairlead is started again",
+				"pid", l.main.Load(), "sessions", l.balancer.Sessions())
 		}
 	}()
 }
@@ -112,6 +136,8 @@ func (l *lingering) listen() error {
 		l.balancer.Reorder(m.Orders)
 	case m.Kind == upgrade.Adopted:
 		l.main.Store(int64(m.PID))
+	case m.Kind == upgrade.Reopen:
+		l.reopenLog()
 	}
 	return nil
 }
@@ -126,13 +152,14 @@ func (l *lingering) passOn(s os.Signal) {
 // standIn waits until the process has ended that serves, and passes on signals meanwhile. Others that end are children of
 // this one as well, as process 1 adopts those whose parent has gone.
 func (l *lingering) standIn(signals <-chan os.Signal) error {
-	ended := make(chan error, 1)
-	go func() { ended <- l.await() }()
 	for {
 		select {
-		case err := <-ended:
-			return err
+		case <-l.over:
+			return l.how
 		case s := <-signals:
+			if s == syscall.SIGTERM || s == os.Interrupt {
+				l.told.Store(true)
+			}
 			l.passOn(s)
 		}
 	}
@@ -151,6 +178,8 @@ func (l *lingering) await() error {
 		n, err := unix.Wait4(-1, &next, 0, nil)
 		switch {
 		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.ECHILD) && l.told.Load():
+			return nil // it has ended in order, and another one that was replaced has taken its status
 		case err != nil:
 			return fmt.Errorf("daemon: wait for process %d: %w", l.main.Load(), err)
 		default:

@@ -13,6 +13,8 @@ import (
 // that short. SIGHUP reloads the file, SIGUSR2 is an upgrade. Errors are those of New and Start, and
 // *ExitError; a shutdown by signal is none.
 func Run(file *config.File, o Options) error {
+	// When whoever reads standard error has ended, the log is lost, and the clients need not be.
+	signal.Ignore(syscall.SIGPIPE)
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP, syscall.SIGUSR2)
 	defer signal.Stop(signals)
@@ -60,6 +62,7 @@ func (d *Daemon) obey(signals <-chan os.Signal, h *herald) error {
 				d.log.Warn("no upgrade: this process is told to end")
 			case s == syscall.SIGHUP:
 				d.reopenLog()
+				d.former.reopenLogs()
 				d.reloader.ask("SIGHUP")
 			case over == nil:
 				d.log.Info("shutdown asked for", "signal", s.String())

@@ -8,6 +8,7 @@
 //	old → new   yours     the orders of persons that stand by now, and the lines of processes that still have sessions
 //	old → new   counts    sessions on each backend, at each change and at least each second, until the old one has ended
 //	new → old   orders    the orders of persons, whenever one is given: they are about old sessions, too
+//	new → old   reopen    the log's file has been renamed: open another one
 //	new → old   adopted   another process goes on in the new one's place, and gets the line
 //
 // Each message is its length in bytes (4, big-endian), the number of descriptors that come with it (4, big-endian), JSON of

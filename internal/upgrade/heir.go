@@ -72,9 +72,14 @@ func Begin(ctx context.Context, s Start) (*Heir, error) {
 
 // negotiate offers, and waits for the answer.
 func (h *Heir) negotiate(ctx context.Context, s Start) error {
-	stop := context.AfterFunc(ctx, h.Pause)
-	defer h.Unpause()
-	defer stop()
+	paused := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { h.Pause(); close(paused) })
+	defer func() {
+		if !stop() {
+			<-paused
+		}
+		h.Unpause()
+	}()
 	s.Offer.Kind, s.Offer.PID = Offer, os.Getpid()
 	if err := h.Send(s.Offer, s.Sockets...); err != nil {
 		return h.silent(ctx, s.Program, err)
@@ -100,7 +105,7 @@ func (h *Heir) silent(ctx context.Context, program string, err error) error {
 		return err
 	case ctx.Err() != nil:
 		return fmt.Errorf("upgrade: the new process (%s) did not serve in time, and is ended", program)
-	case !gone(err):
+	case !Gone(err):
 		return err
 	}
 	select {

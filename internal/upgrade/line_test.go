@@ -1,12 +1,15 @@
 package upgrade
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -243,7 +246,7 @@ func TestEnds(t *testing.T) {
 	}
 	ours, theirs = lineOf(t)
 	ours.Close()
-	if _, _, err := theirs.Receive(time.Time{}); !gone(err) {
+	if _, _, err := theirs.Receive(time.Time{}); !Gone(err) {
 		t.Errorf("ended: %v", err)
 	}
 	if _, _, err := theirs.Receive(time.Unix(1, 0)); err == nil {
@@ -252,5 +255,38 @@ func TestEnds(t *testing.T) {
 	p := &Predecessor{Line: theirs}
 	if _, _, err := p.Serve("1"); err != nil {
 		t.Errorf("a process that goes on alone: %v", err)
+	}
+}
+
+// TestAnswerAtTheLastMoment: the time is over just as the answer comes. Whichever wins, a line that is used on is not paused.
+func TestAnswerAtTheLastMoment(t *testing.T) {
+	for range 300 {
+		ours, theirs := lineOf(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		var peer sync.WaitGroup
+		peer.Go(func() {
+			if _, _, err := theirs.Receive(time.Time{}); err != nil {
+				t.Error(err)
+			}
+			if err := theirs.Send(Message{Kind: Serving}); err != nil {
+				t.Error(err)
+			}
+			cancel()
+			if err := theirs.Send(Message{Kind: Counts}); err != nil {
+				t.Error(err)
+			}
+		})
+		h := &Heir{Line: ours}
+		err := h.negotiate(ctx, Start{})
+		peer.Wait()
+		if err == nil {
+			runtime.Gosched() // to whoever would still pause it
+			_, _, err = h.Receive(time.Now().Add(patience))
+			if err != nil {
+				t.Fatalf("a line in use: %v", err)
+			}
+		}
+		ours.Close()
+		theirs.Close()
 	}
 }

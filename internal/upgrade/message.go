@@ -25,6 +25,7 @@ const (
 	Counts  Kind = "counts"
 	Orders  Kind = "orders"
 	Adopted Kind = "adopted"
+	Reopen  Kind = "reopen"
 )
 
 // Message is one message. Which fields are set depends on its kind.

@@ -111,14 +111,14 @@ func (p *Predecessor) Serve(build string, keeps ...Socket) (yours Message, forme
 			return yours, former, err
 		}
 	}
-	if gone(err) {
+	if Gone(err) {
 		return Message{}, nil, nil
 	}
 	return Message{}, nil, fmt.Errorf("upgrade: wait for the old process to let go: %w", err)
 }
 
-// gone tells whether an error means that the other process has ended.
-func gone(err error) bool {
+// Gone tells whether an error of a line means that the other process has ended.
+func Gone(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }
 

@@ -16,10 +16,22 @@ const (
 	beginsOK = "\x07\x00\x00\x01\x00\x00\x00\x03\x00\x00\x00"
 )
 
+// between has a session follow its statements, and brings it to the end of one.
+func between(t *testing.T, e Engine) *rig {
+	t.Helper()
+	r := connectThrough(t, e, follow)
+	mustWrite(t, r.client, ping)
+	mustRead(t, r.server, ping)
+	mustWrite(t, r.server, pingOK)
+	mustRead(t, r.client, pingOK)
+	return r
+}
+
+func follow(j *Joint) { j.Idler = idle.New(mysqlwire.ClientProtocol41, true) }
+
 // TestEndIdle: a session is ended between two statements, in order on both sides, and at no other moment.
 func TestEndIdle(t *testing.T) {
 	eachEngine(t, func(t *testing.T, e Engine) {
-		follow := func(j *Joint) { j.Idler = idle.New(mysqlwire.ClientProtocol41, true) }
 		end := func(r *rig, quiet time.Duration, most int) int {
 			return e.EndIdle([]Task{r.task}, quiet, most, DrainedIdle)
 		}
@@ -44,11 +56,7 @@ func TestEndIdle(t *testing.T) {
 		mustRead(t, r.client, beginsOK)
 		busy("within a transaction")
 
-		r = connectThrough(t, e, follow)
-		mustWrite(t, r.client, ping)
-		mustRead(t, r.server, ping)
-		mustWrite(t, r.server, pingOK)
-		mustRead(t, r.client, pingOK)
+		r = between(t, e)
 		if n := end(r, time.Hour, 1); n != 0 {
 			t.Fatal("a session is ended before it was quiet for long enough")
 		}
@@ -76,6 +84,24 @@ func TestEndIdle(t *testing.T) {
 		wantEOF(t, closing.server)
 		if n := end(closing, 0, 1); n != 0 {
 			t.Fatal("a session is ended that is about to end by itself")
+		}
+	})
+}
+
+// TestEndSomeIdle: the bound holds for all loops together.
+func TestEndSomeIdle(t *testing.T) {
+	eachEngine(t, func(t *testing.T, e Engine) {
+		const all, most = 8, 6
+		var tasks []Task
+		for range all {
+			tasks = append(tasks, between(t, e).task)
+		}
+		if n := e.EndIdle(tasks, 0, most, DrainedIdle); n != most {
+			t.Errorf("%d sessions are ended, want %d", n, most)
+		}
+		eventually(t, "them to be over", func() bool { return sessions(e) == all-most })
+		if n := e.EndIdle(tasks, 0, most, DrainedIdle); n != all-most {
+			t.Errorf("%d sessions are ended of the %d that were left", n, all-most)
 		}
 	})
 }

@@ -197,3 +197,19 @@ func (p *process) endSuccessor(pid int) {
 	}
 	hasEnded(p.t, pid)
 }
+
+// TestUpgradeBringsStateFile: an upgrade that puts a state file in force writes what persons have ordered before.
+func TestUpgradeBringsStateFile(t *testing.T) {
+	onLinux(t)
+	dir := socketDir(t)
+	state := filepath.Join(dir, "orders.json")
+	text := inFront(startFE(t, fakefe.Config{})) + "[shutdown]\ngrace = \"0s\"\n[admin]\nlisten = \"127.0.0.1:0\"\nsocket = \"s\"\n"
+	p := launchFile(t, writeConfig(t, dir, text))
+	p.command("drain", "fe1").wants(t, 0, "fe1 is draining", "")
+	writeConfig(t, dir, text+"state_file = \""+state+"\"\n")
+	p.upgrade()
+	p.poll("the state file", func() bool {
+		kept, _ := os.ReadFile(state)
+		return strings.Contains(string(kept), `"drain"`) && strings.Contains(string(kept), `"fe1"`)
+	})
+}

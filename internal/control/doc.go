@@ -17,7 +17,9 @@
 //	POST /v1/backends/disable   the same
 //	POST /v1/reload             Reloaded, once the file is in force
 //	GET  /v1/diff               Reloaded, as a reload would answer
+//	POST /v1/upgrade            {"timeout": 30000000000}: Upgraded, once another process serves
 //
 // What goes wrong is answered by a Fault, and a status of HTTP: 400 for what can't be read, 404 for what is not there, 409
-// for a name that means several backends, 422 for a file that can't be put in force.
+// for a name that means several backends, 422 for a file that can't be put in force, 503 with Retry-After while another process
+// is about to take over, 403 for what a web page has sent.
 package control

@@ -27,23 +27,33 @@ func (s *Server) order(w http.ResponseWriter, r *http.Request, o balancer.Order)
 		return
 	}
 	given.By, _ = r.Context().Value(peerKey{}).(string)
-	b, err := find(s.balancer, asked.Backend)
+	if !s.beginOrder() {
+		sendBack(w)
+		return
+	}
+	code, said := s.carryOut(asked.Backend, given)
+	s.ordering.RUnlock()
+	answer(w, code, said)
+}
+
+// carryOut gives an order for the backend that word means, and returns what to answer.
+func (s *Server) carryOut(word string, given balancer.Standing) (code int, said any) {
+	b, err := find(s.balancer, word)
 	if err == nil {
 		err = b.Pool.Order(b, given)
 	}
 	switch {
 	case errors.Is(err, errAmbiguous):
-		answer(w, http.StatusConflict, Fault{err.Error()})
+		return http.StatusConflict, Fault{err.Error()}
 	case err == nil:
-		answer(w, http.StatusOK, Ordered{Pool: b.Pool.Name(), Backend: b.Name, State: b.State(), Sessions: b.Sessions(), Deadline: given.Deadline,
-			NotKept: s.keep()})
-	default:
-		if was, ok := s.balancer.EnableAbsent(asked.Backend); ok && o == balancer.Enable {
-			answer(w, http.StatusOK, Ordered{Pool: was.Pool, Backend: was.Backend, Absent: true, NotKept: s.keep()})
-			return
+		return http.StatusOK, Ordered{Pool: b.Pool.Name(), Backend: b.Name, State: b.State(), Sessions: b.Sessions(), Deadline: given.Deadline,
+			NotKept: s.keep()}
+	case given.Order == balancer.Enable:
+		if was, ok := s.balancer.EnableAbsent(word); ok {
+			return http.StatusOK, Ordered{Pool: was.Pool, Backend: was.Backend, Absent: true, NotKept: s.keep()}
 		}
-		answer(w, http.StatusNotFound, Fault{err.Error()})
 	}
+	return http.StatusNotFound, Fault{err.Error()}
 }
 
 // standing is the order that an instruction asks for.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -45,6 +46,7 @@ type Server struct {
 	http       *http.Server
 	succession Succession
 	held       atomic.Bool
+	ordering   sync.RWMutex // read by each order that is carried out, and written by who holds orders back
 }
 
 // NewServer returns a server for a balancer.
@@ -62,7 +64,7 @@ func NewServer(b *balancer.Balancer, about About, log *slog.Logger) *Server {
 	mux.HandleFunc("GET /v1/diff", s.diff)
 	mux.HandleFunc("/", s.unknown)
 	s.http = &http.Server{
-		Handler:           s.unlessHeld(mux),
+		Handler:           notForPages(s.unlessHeld(mux)),
 		ReadHeaderTimeout: timeToAsk,
 		ReadTimeout:       timeToAsk,
 		WriteTimeout:      timeToAnswer,
@@ -135,6 +137,18 @@ func (s *Server) kill(w http.ResponseWriter, r *http.Request) {
 	}
 	s.log.Info(strings.TrimSpace("session killed "+by(r.Context())), "id", id, "client", killed.Client, "user", killed.User, "backend", killed.Backend)
 	answer(w, http.StatusOK, killed)
+}
+
+// notForPages refuses what a web page has sent, should somebody make the socket reachable for browsers: commands send neither
+// of these headers, and browsers one of them with everything that could change something.
+func notForPages(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" {
+			answer(w, http.StatusForbidden, Fault{"refused: orders are not taken from web pages"})
+			return
+		}
+		handler.ServeHTTP(w, r)
+	})
 }
 
 func (s *Server) unknown(w http.ResponseWriter, r *http.Request) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -49,12 +50,18 @@ func serve(t *testing.T) (*Client, string, *balancer.Balancer) {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Close)
+	c, path := answering(t, NewServer(b, About{Version: "1.2.3", PID: os.Getpid(), File: "config.toml"}, slog.New(slog.DiscardHandler)))
+	return c, path, b
+}
+
+// answering has a server answer at a socket.
+func answering(t *testing.T, s *Server) (*Client, string) {
+	t.Helper()
 	path := filepath.Join(shortDir(t), "s")
 	l, err := Listen(path, Access{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := NewServer(b, About{Version: "1.2.3", PID: os.Getpid(), File: "config.toml"}, slog.New(slog.DiscardHandler))
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		if err := s.Serve(l); err != nil {
@@ -62,7 +69,36 @@ func serve(t *testing.T) (*Client, string, *balancer.Balancer) {
 		}
 	})
 	t.Cleanup(func() { s.Close(); serving.Wait() })
-	return NewClient(path), path, b
+	return NewClient(path), path
+}
+
+// TestNotForPages: what a browser would send for a page is refused, whatever it asks for.
+func TestNotForPages(t *testing.T) {
+	c, path, b := serve(t)
+	for _, request := range []string{
+		"POST /v1/backends/drain HTTP/1.1\r\nHost: fairlead\r\nOrigin: http://elsewhere.example\r\n",
+		"POST /v1/backends/drain HTTP/1.1\r\nHost: fairlead\r\nOrigin: null\r\n",
+		"POST /v1/backends/drain HTTP/1.1\r\nHost: fairlead\r\nSec-Fetch-Site: same-origin\r\n",
+		"GET /v1/status HTTP/1.1\r\nHost: fairlead\r\nSec-Fetch-Site: cross-site\r\n",
+	} {
+		conn, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := `{"backend": "one"}`
+		fmt.Fprintf(conn, "%sContent-Length: %d\r\nConnection: close\r\n\r\n%s", request, len(body), body)
+		said, _ := io.ReadAll(conn)
+		conn.Close()
+		if !strings.HasPrefix(string(said), "HTTP/1.1 403 ") || !strings.Contains(string(said), "web pages") {
+			t.Errorf("%q is answered by %q", request, said)
+		}
+	}
+	if state := b.Pool("fe").Backend("one").State(); state == balancer.Draining {
+		t.Error("the order of a page was carried out")
+	}
+	if _, err := c.Order(t.Context(), balancer.Drain, Instruction{Backend: "one"}); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestStatusAndSessions(t *testing.T) {

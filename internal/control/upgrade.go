@@ -45,8 +45,23 @@ type Succession struct {
 // Succeed tells a server of upgrades, before it serves.
 func (s *Server) Succeed(how Succession) { s.succession = how }
 
-// Hold makes clients of the server wait that want to change something, for another process is about to answer in its place.
-func (s *Server) Hold(on bool) { s.held.Store(on) }
+// Hold makes clients of the server wait that want to change something, for another process is about to answer in its place. Orders
+// that are being carried out have been when it returns.
+func (s *Server) Hold(on bool) {
+	s.ordering.Lock()
+	defer s.ordering.Unlock()
+	s.held.Store(on)
+}
+
+// beginOrder makes Hold wait until ordering is unlocked again; it reports false, and does not, while orders are held back.
+func (s *Server) beginOrder() bool {
+	s.ordering.RLock()
+	if s.held.Load() {
+		s.ordering.RUnlock()
+		return false
+	}
+	return true
+}
 
 // Leave is Close for a server in whose place another process answers from now on: answered is called as soon as nobody new is
 // answered here, and those who wait for an answer still get it.
@@ -59,12 +74,16 @@ func (s *Server) Leave(answered func()) {
 func (s *Server) unlessHeld(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.held.Load() && r.Method != http.MethodGet {
-			w.Header().Set("Retry-After", "1")
-			answer(w, http.StatusServiceUnavailable, Fault{"another process is about to take over: ask again"})
+			sendBack(w)
 			return
 		}
 		handler.ServeHTTP(w, r)
 	})
+}
+
+func sendBack(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", "1")
+	answer(w, http.StatusServiceUnavailable, Fault{"another process is about to take over: ask again"})
 }
 
 // upgradeOrder asks for an upgrade.

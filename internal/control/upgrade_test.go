@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"path/filepath"
+	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,11 +15,6 @@ import (
 // TestUpgrade asks for upgrades: one that succeeds, one that fails, ones that make no sense, one where there are none.
 func TestUpgrade(t *testing.T) {
 	_, _, b := serve(t)
-	path := filepath.Join(shortDir(t), "s")
-	l, err := Listen(path, Access{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := NewServer(b, About{}, slog.New(slog.DiscardHandler))
 	asked := make(chan time.Duration, 10)
 	var failed error
@@ -31,10 +25,7 @@ func TestUpgrade(t *testing.T) {
 		},
 		Former: func() []FormerProcess { return []FormerProcess{{PID: 1, Sessions: 3}} },
 	})
-	var serving sync.WaitGroup
-	serving.Go(func() { _ = s.Serve(l) })
-	t.Cleanup(func() { s.Close(); serving.Wait() })
-	c := NewClient(path)
+	c, _ := answering(t, s)
 	done, err := c.Upgrade(t.Context(), time.Minute)
 	if err != nil || done != (Upgraded{PID: 2, Version: "2.0", FormerPID: 1, Sessions: 3}) || <-asked != time.Minute {
 		t.Errorf("%+v, %v", done, err)
@@ -61,17 +52,9 @@ func TestUpgrade(t *testing.T) {
 // TestHold: while another process is about to answer, orders wait and questions don't.
 func TestHold(t *testing.T) {
 	_, _, b := serve(t)
-	path := filepath.Join(shortDir(t), "s")
-	l, err := Listen(path, Access{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := NewServer(b, About{}, slog.New(slog.DiscardHandler))
 	s.Hold(true)
-	var serving sync.WaitGroup
-	serving.Go(func() { _ = s.Serve(l) })
-	t.Cleanup(func() { s.Close(); serving.Wait() })
-	c := NewClient(path)
+	c, _ := answering(t, s)
 	given := make(chan error, 1)
 	go func() {
 		_, err := c.Order(context.Background(), balancer.Drain, Instruction{Backend: "one"})
@@ -95,4 +78,42 @@ func TestHold(t *testing.T) {
 	if _, err := c.Order(ctx, balancer.Enable, Instruction{Backend: "one"}); !errors.Is(err, context.Canceled) {
 		t.Errorf("given up: %v", err)
 	}
+}
+
+// TestHoldWaits: an order that is being carried out belongs to those that are handed over, so that who holds orders back waits for it.
+func TestHoldWaits(t *testing.T) {
+	_, _, b := serve(t)
+	s := NewServer(b, About{}, slog.New(slog.DiscardHandler))
+	keeping, kept := make(chan struct{}), make(chan struct{})
+	s.KeepOrders(func() error {
+		close(keeping)
+		<-kept
+		return nil
+	})
+	c, _ := answering(t, s)
+	given := make(chan error, 1)
+	go func() {
+		_, err := c.Order(context.Background(), balancer.Drain, Instruction{Backend: "one"})
+		given <- err
+	}()
+	<-keeping
+	held := make(chan struct{})
+	go func() {
+		s.Hold(true)
+		close(held)
+	}()
+	for s.ordering.TryRLock() { // until somebody waits to hold orders back
+		s.ordering.RUnlock()
+		runtime.Gosched()
+	}
+	select {
+	case <-held:
+		t.Error("orders are held back while one is being carried out")
+	default:
+	}
+	close(kept)
+	if err := <-given; err != nil {
+		t.Error(err)
+	}
+	<-held
 }

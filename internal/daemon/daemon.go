@@ -58,6 +58,7 @@ type Daemon struct {
 	admin     *admin
 	told      *readiness // what keepalived knows
 	finding   discoveries
+	orders    *orders
 	reloader  reloader
 	herald    atomic.Pointer[herald] // once the service manager may be told of reloads
 	socket    *net.UnixListener      // the control socket; nil without one
@@ -112,16 +113,20 @@ func New(file *config.File, o Options) (*Daemon, error) {
 		d.former.expect(o.Predecessor.Offer.Counts)
 	}
 	d.control = control.NewServer(b, control.About{Version: o.Version, PID: os.Getpid(), File: file.Name}, d.log.With("part", "control"))
-	kept := &orders{path: file.Admin.StateFile, balancer: b, log: d.log}
+	d.orders = &orders{path: file.Admin.StateFile, balancer: b, log: d.log}
 	if o.Predecessor == nil {
-		kept.restore()
+		d.orders.restore()
 	} // else they were handed over
 	d.control.KeepOrders(func() error {
 		d.former.order(b.Orders())
-		return kept.keep()
+		return d.orders.keep()
 	})
 	d.control.Discoveries = d.finding.health
-	d.control.Succeed(control.Succession{Upgrade: d.upgradeBy, Former: d.former.list})
+	succession := control.Succession{Former: d.former.list}
+	if o.Program != "" { // nobody obeys in the demonstration
+		succession.Upgrade = d.upgradeBy
+	}
+	d.control.Succeed(succession)
 	d.reloader.daemon, d.reloader.asked = d, make(chan string, 1)
 	d.control.Reloader = &d.reloader
 	d.admin = newAdmin(d)

@@ -350,8 +350,11 @@ address = "127.0.0.1:1"
 func TestVerdicts(t *testing.T) {
 	for from, want := range map[probe.Verdict]balancer.Verdict{probe.Undecided: balancer.Undecided, probe.Fit: balancer.Fit,
 		probe.Unfit: balancer.Unfit, probe.Leaving: balancer.Leaving, 99: balancer.Undecided} {
-		if got := verdict(from); got != want {
+		if got := verdicts[from]; got != want {
 			t.Errorf("%v became %d, want %d", from, got, want)
+		}
+		if back := known(want); back != from && from != 99 {
+			t.Errorf("%v came back as %v", from, back)
 		}
 	}
 }
@@ -365,5 +368,14 @@ func TestNamesThisHost(t *testing.T) {
 		if got := namesThisHost(host, "Node-7"); got != want {
 			t.Errorf("%q: %v", host, got)
 		}
+	}
+}
+
+// TestNoUpgrade: a daemon that does not know its program, such as the demonstration's, says so at once.
+func TestNoUpgrade(t *testing.T) {
+	d, _, _ := start(t, "", Options{})
+	_, err := control.NewClient(d.file().Admin.Socket).Upgrade(t.Context(), 0)
+	if err == nil || !strings.Contains(err.Error(), "can't be upgraded: restart it") {
+		t.Errorf("got %v", err)
 	}
 }

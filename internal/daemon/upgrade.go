@@ -246,6 +246,7 @@ func (d *Daemon) succeed() error {
 	if yours.Kind == upgrade.Yours {
 		d.balancer.Reorder(yours.Orders)
 	}
+	_ = d.orders.keep() // the process before may have kept them elsewhere, or not at all; the log tells of errors
 	arrived := []*former{{pid: p.Offer.PID, line: p.Line, counts: d.countsOf(p, yours)}}
 	for i, l := range lines {
 		arrived = append(arrived, &former{pid: yours.Former[i].PID, line: l, counts: yours.Former[i].Counts})

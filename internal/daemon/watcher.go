@@ -26,7 +26,7 @@ func (w watcher) Suspect(b *balancer.Backend) { w.fleet.Suspect(b) }
 func report(b *balancer.Backend, r probe.Report) {
 	b.Pool.Report(b, balancer.Probe{
 		At:        r.Result.At,
-		Verdict:   verdict(r.Verdict),
+		Verdict:   verdicts[r.Verdict],
 		Reason:    r.Result.Reason,
 		Version:   r.Result.Version,
 		Role:      r.Result.Role,
@@ -36,28 +36,20 @@ func report(b *balancer.Backend, r probe.Report) {
 	})
 }
 
-// verdict is a probe's verdict in the balancer's words.
-func verdict(v probe.Verdict) balancer.Verdict {
-	switch v {
-	case probe.Fit:
-		return balancer.Fit
-	case probe.Unfit:
-		return balancer.Unfit
-	case probe.Leaving:
-		return balancer.Leaving
-	}
-	return balancer.Undecided
+// verdicts are those of probes in the balancer's words.
+var verdicts = map[probe.Verdict]balancer.Verdict{
+	probe.Undecided: balancer.Undecided,
+	probe.Fit:       balancer.Fit,
+	probe.Unfit:     balancer.Unfit,
+	probe.Leaving:   balancer.Leaving,
 }
 
 // known is a verdict of the balancer in the probes' words.
 func known(v balancer.Verdict) probe.Verdict {
-	switch v {
-	case balancer.Fit:
-		return probe.Fit
-	case balancer.Unfit:
-		return probe.Unfit
-	case balancer.Leaving:
-		return probe.Leaving
+	for its, ours := range verdicts {
+		if ours == v {
+			return its
+		}
 	}
 	return probe.Undecided
 }

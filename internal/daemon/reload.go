@@ -14,6 +14,10 @@ import (
 	"fairlead/metrics"
 )
 
+// watchAgain is how long a watched file waits, whose text may be right and which could not be put in force: a name had no address,
+// an address was taken, the file could not be read.
+const watchAgain = 10 * time.Second
+
 // errNoFile is a reload of a daemon that has no file, such as that of the demonstration.
 var errNoFile = errors.New("daemon: there is no file to reload")
 
@@ -24,9 +28,10 @@ type reloader struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
-	one   sync.Mutex    // reload at a time; it guards what follows
-	tried config.Digest // of the text that was tried last
-	ended bool
+	one    sync.Mutex    // reload at a time; it guards what follows
+	tried  config.Digest // of the text that was tried last
+	failed time.Time     // when that could not be put in force, although its text may be right; else zero
+	ended  bool
 }
 
 // start begins to listen to signals, and to watch the file.
@@ -52,8 +57,8 @@ func (r *reloader) run(ctx context.Context) {
 		case by := <-r.asked:
 			_, _ = r.Reload(by) // the log has told
 		case <-again.C:
-			if r.daemon.file().Reload.Watch && watched.changed(r.daemon.file().Name) {
-				r.reloadNews()
+			if r.daemon.file().Reload.Watch {
+				r.look(watched.changed(r.daemon.file().Name))
 			}
 		}
 	}
@@ -67,13 +72,16 @@ func (r *reloader) ask(by string) {
 	}
 }
 
-// reloadNews reloads a file that was written to, unless its text is what it was.
-func (r *reloader) reloadNews() {
-	digest, err := config.DigestOf(r.daemon.file().Name)
+// look reloads a file that was written to, unless its text is what it was, and one that is due for another try.
+func (r *reloader) look(written bool) {
 	r.one.Lock()
-	same := digest == r.tried
+	tried, due := r.tried, !r.failed.IsZero() && time.Since(r.failed) >= watchAgain
 	r.one.Unlock()
-	if err == nil && !same {
+	if written && !due {
+		digest, err := config.DigestOf(r.daemon.file().Name)
+		due = err != nil || digest != tried
+	}
+	if due {
 		_, _ = r.Reload("watch") // the log has told
 	}
 }
@@ -113,10 +121,14 @@ func (r *reloader) Reload(by string) (control.Reloaded, error) {
 		defer func() { h.tell(systemd.Ready, systemd.Status(h.line())) }()
 	}
 	next, done, err := r.read()
+	r.failed = time.Time{}
 	if err == nil {
 		err = r.apply(next)
 	}
 	if err != nil {
+		if next != nil || r.unreadable() {
+			r.failed = time.Now()
+		}
 		d.metrics.Reload(metrics.ReloadFailure)
 		d.log.Error("the configuration was not reloaded: what was in force stays", "by", by, "error", err)
 		return control.Reloaded{}, err
@@ -165,6 +177,12 @@ func (r *reloader) read() (*config.File, control.Reloaded, error) {
 		done.Warnings = append(done.Warnings, w.Error())
 	}
 	return next, done, nil
+}
+
+// unreadable tells whether the file can't be read now.
+func (r *reloader) unreadable() bool {
+	_, err := config.DigestOf(r.daemon.file().Name)
+	return err != nil
 }
 
 // apply puts a file in force, in one step: what can fail comes before.

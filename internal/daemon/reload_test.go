@@ -305,3 +305,50 @@ func TestWatch(t *testing.T) {
 	write(path, "a file in place of the link")
 	expect("replaced", false, true, false)
 }
+
+// TestWatchTriesAgain: a watched file that is right, and that could not be put in force, is tried again after a while; one that is
+// wrong is not before somebody has written to it.
+func TestWatchTriesAgain(t *testing.T) {
+	fes := fresh(t, 1)
+	r := startReloadable(t, pool("", fes[0]))
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.write("[[listener]]\nname = \"two\"\nbind = \"" + taken.Addr().String() + "\"\npool = \"fe\"\n" + pool("", fes[0]))
+	failures := func() float64 { return metric(t, r.Daemon, "fairlead_config_reloads_total", "failure") }
+	tries := func(when string, written bool, want float64) {
+		t.Helper()
+		before := failures()
+		if r.reloader.look(written); failures()-before != want {
+			t.Errorf("%s: %v tries, want %v", when, failures()-before, want)
+		}
+	}
+	waited := func() { r.reloader.failed = r.reloader.failed.Add(-watchAgain) }
+	tries("written", true, 1)
+	tries("the same text again", true, 0)
+	tries("too soon", false, 0)
+	waited()
+	tries("in due time", false, 1)
+	taken.Close()
+	waited()
+	r.reloader.look(false)
+	if n := len(r.Balancer().Status().Listeners); n != 2 {
+		t.Errorf("%d listeners, want 2", n)
+	}
+	if !r.reloader.failed.IsZero() {
+		t.Error("it is tried again although it is in force")
+	}
+	r.write("[[[")
+	tries("wrong", true, 1)
+	if !r.reloader.failed.IsZero() {
+		t.Error("what is wrong is tried again")
+	}
+	if err := os.Remove(r.path); err != nil {
+		t.Fatal(err)
+	}
+	tries("gone", true, 1)
+	if r.reloader.failed.IsZero() {
+		t.Error("what can't be read is not tried again")
+	}
+}

@@ -138,8 +138,8 @@ func (l *Listener) doors() []*door {
 }
 
 func (l *Listener) close() {
-	doors := l.doors()
 	l.mu.Lock()
+	doors := l.mu.doors
 	l.mu.doors = nil // before anybody can be refused: who is then finds no addresses
 	l.mu.Unlock()
 	for _, d := range doors {

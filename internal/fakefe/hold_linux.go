@@ -2,7 +2,6 @@ package fakefe
 
 import (
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 
@@ -11,8 +10,7 @@ import (
 
 // hold reserves an address with a socket that is bound and does not listen. SO_REUSEADDR on it and on the
 // listener (which net sets) lets both have the port, while neither another listener nor an outgoing connection gets
-// it; a client that connects meanwhile is refused. Port 0 becomes a free one below those that the kernel gives to outgoing
-// connections (ip_local_port_range, ip(7)), as ports of servers are.
+// it; a client that connects meanwhile is refused. With port 0 the kernel chooses one.
 func hold(want *net.TCPAddr) (*net.TCPAddr, io.Closer, error) {
 	family, address := socketAddress(want)
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -20,18 +18,13 @@ func hold(want *net.TCPAddr) (*net.TCPAddr, io.Closer, error) {
 		return nil, nil, os.NewSyscallError("socket", err)
 	}
 	file := os.NewFile(uintptr(fd), "held port")
-	if want.Port == 0 {
-		bindFree(fd, want) // where there is none, the kernel chooses
-	}
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 		file.Close()
 		return nil, nil, os.NewSyscallError("setsockopt", err)
 	}
-	if !isBound(fd) {
-		if err := unix.Bind(fd, address); err != nil {
-			file.Close()
-			return nil, nil, os.NewSyscallError("bind", err)
-		}
+	if err := unix.Bind(fd, address); err != nil {
+		file.Close()
+		return nil, nil, os.NewSyscallError("bind", err)
 	}
 	bound, err := unix.Getsockname(fd)
 	if err != nil {
@@ -46,29 +39,6 @@ func hold(want *net.TCPAddr) (*net.TCPAddr, io.Closer, error) {
 		got.Port = bound.Port
 	}
 	return &got, file, nil
-}
-
-const firstFree, lastFree, freeTries = 10240, 32767, 100
-
-// bindFree binds to a port that nobody has, not even one who would share it.
-func bindFree(fd int, want *net.TCPAddr) {
-	for range freeTries {
-		to := *want
-		to.Port = firstFree + rand.IntN(lastFree-firstFree+1)
-		if _, address := socketAddress(&to); unix.Bind(fd, address) == nil {
-			return
-		}
-	}
-}
-
-func isBound(fd int) bool {
-	switch bound, _ := unix.Getsockname(fd); bound := bound.(type) {
-	case *unix.SockaddrInet4:
-		return bound.Port != 0
-	case *unix.SockaddrInet6:
-		return bound.Port != 0
-	}
-	return false
 }
 
 func socketAddress(a *net.TCPAddr) (int, unix.Sockaddr) {

@@ -63,7 +63,7 @@ const loginTurns = 4
 // passLogin reads the client's first packet, notes who it is, and passes it on, unless s.moving says that it goes elsewhere:
 // because it belongs there, or because the server was lost.
 func (s *session) passLogin(server splice.Conn, p *passed, deadline time.Time) error {
-	buffer, got := s.room.free(), 0
+	buffer, got := s.room.free(leastFree), 0
 	for lost := error(nil); ; {
 		from, n, err := s.readLogin(server, lost != nil, buffer[got:], deadline)
 		switch {
@@ -124,7 +124,7 @@ func (s *session) passLogin(server splice.Conn, p *passed, deadline time.Time) e
 // passVerdict carries the login on, whoever speaks, until the server has said yes or no. settled tells that neither has
 // said more than the other one asked for. A server that is lost before it has said anything may leave s.moving instead.
 func (s *session) passVerdict(server splice.Conn, p *passed, deadline time.Time) (settled bool, err error) {
-	buffer := s.room.free()
+	buffer := s.room.free(leastFree)
 	var answers packetScanner
 	unasked := p.early
 	for asked := false; ; {

@@ -158,6 +158,34 @@ func TestLongLoginsAreMoved(t *testing.T) {
 	})
 }
 
+// TestLoginsBetweenLongGreetingsAreMoved: the second one is read while the first one and the login are kept.
+func TestLoginsBetweenLongGreetingsAreMoved(t *testing.T) {
+	for _, length := range []int{1500, 2800, packetBuffer - mysqlwire.HeaderLen - 80} {
+		eachEngine(t, func(t *testing.T, kind string) {
+			g := mysqlwire.Greeting{Version: strings.Repeat("8", length), ConnectionID: 77, Scramble: []byte("abcdefghijklmnopqrst"),
+				Capabilities: mysqlwire.StarRocksCapabilities, Charset: 33, AuthPlugin: mysqlwire.NativePassword}
+			greeting := packetOf(0, string(g.Append(nil)))
+			r := serveRoutes(t, kind, nil, annToETL, []string{backendOf(t, func(c *net.TCPConn) {
+				io.WriteString(c, greeting)
+				io.Copy(io.Discard, c)
+			})}, []string{backendOf(t, func(c *net.TCPConn) {
+				io.WriteString(c, greeting)
+				wantReplay(t, c, richLogin(), nil)
+				io.WriteString(c, packetOf(2, ok))
+				io.Copy(io.Discard, c)
+			})})
+			c := r.dial()
+			expect(t, c, greeting)
+			c.send(richLogin())
+			expect(t, c, packetOf(2, ok))
+			c.Close()
+			if s := r.wantEnd("client_closed"); s.Pool != "etl" {
+				t.Errorf("the record is %+v", s)
+			}
+		})
+	}
+}
+
 // TestMovedPacketsAreRenumbered: each side counts as it likes.
 func TestMovedPacketsAreRenumbered(t *testing.T) {
 	eachEngine(t, func(t *testing.T, kind string) {

@@ -16,12 +16,12 @@ type room struct {
 
 var rooms = sync.Pool{New: func() any { return new(room) }}
 
-// leastFree is what is always free: enough for any answer to a login to be read at once, as a rule.
+// leastFree is what the packets of a login find free: enough for any answer to be read at once, as a rule.
 const leastFree = 1 << 10
 
-// free is where the next bytes go.
-func (r *room) free() []byte {
-	if free := r.buffer[r.kept:]; len(free) >= leastFree {
+// free is where the next bytes go: at least so many.
+func (r *room) free(least int) []byte {
+	if free := r.buffer[r.kept:]; len(free) >= least {
 		return free
 	}
 	return make([]byte, packetBuffer)

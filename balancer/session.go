@@ -244,12 +244,7 @@ func (s *session) try(address netip.AddrPort, deadline time.Time) (server splice
 		source = netip.Addr{}
 	}
 	connecting := s.step(time.Now(), s.config.ConnectTimeout, deadline)
-	if speaksFirst := s.config.Protocol == MySQL && s.arrival == nil && s.config.SendProxy == ""; speaksFirst {
-		server, err = s.task.DialSpeaker(address, source, connecting.until)
-	} else {
-		server, err = s.task.Dial(address, source, connecting.until)
-	}
-	if err != nil {
+	if server, err = s.task.Dial(address, source, connecting.until); err != nil {
 		return nil, nil, connectError(err, connecting)
 	}
 	if greeting, err = s.hear(server, connecting, deadline); err != nil {
@@ -266,29 +261,24 @@ func (s *session) hear(server splice.Conn, connecting step, deadline time.Time) 
 			return nil, err
 		}
 	}
-	b := s.lease.Backend
+	b, connected := s.lease.Backend, time.Now()
+	s.connect = connected.Sub(connecting.begun)
+	b.metrics.Connect.Observe(s.connect.Seconds())
 	if s.config.Protocol != MySQL {
-		connected := time.Now()
-		s.noteConnected(connected.Sub(connecting.begun))
 		b.Pool.succeeded(b, connected)
 		return nil, nil
 	}
-	if greeting, err = s.awaitGreeting(server, connecting, deadline); err != nil {
+	if greeting, err = s.awaitGreeting(server, s.step(connected, s.config.GreetingTimeout, deadline)); err != nil {
 		return nil, err
 	}
 	greeted := time.Now()
-	s.greeting = greeted.Sub(connecting.begun) - s.connect
+	s.greeting = greeted.Sub(connected)
 	b.metrics.Greeting.Observe(s.greeting.Seconds())
 	b.Pool.succeeded(b, greeted)
 	if s.moving != nil {
 		return s.replay(server, greeting, deadline)
 	}
 	return greeting, nil
-}
-
-func (s *session) noteConnected(took time.Duration) {
-	s.connect = took
-	s.lease.Backend.metrics.Connect.Observe(took.Seconds())
 }
 
 // step is one step of an attempt, and the time that it has.

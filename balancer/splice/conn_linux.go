@@ -16,8 +16,6 @@ type conn struct {
 	fd     int32
 	slot   uint32
 
-	dialled int64 // when the connect began
-
 	open     bool
 	readable bool // may have something
 	writable bool // has taken everything so far
@@ -117,19 +115,6 @@ func (c *conn) Write(p []byte, deadline time.Time) error {
 		}
 	}
 	return syscall.EBADF
-}
-
-// Connected asks the kernel: while a server was only listened to, the round trip that it knows is that of the SYN. Where a
-// SYN was lost, the whole time went by with that, but for the way of what has been heard since.
-func (c *conn) Connected() (time.Duration, bool) {
-	if !c.open {
-		return 0, false
-	}
-	roundTrip, resent, ok := connectInfo(c.fd)
-	if resent {
-		roundTrip = max(roundTrip, time.Duration(c.s.loop.now-c.dialled)-roundTrip)
-	}
-	return roundTrip, ok
 }
 
 func (c *conn) Pending() bool { return c.open && c.readable && (c.hup || unread(c.fd) > 0) }

@@ -48,26 +48,6 @@ func TestDialTimesOut(t *testing.T) {
 	})
 }
 
-// A server that does not even answer the SYN is not connected when the wait for its words is over.
-func TestDialSpeakerOfADeafServer(t *testing.T) {
-	withLoop(t, Options{}, func(e *loops, l *loop) {
-		to := deaf(t)
-		_, done := setUp(t, e, func(task Task) {
-			c, err := task.(*session).dial(to, netip.Addr{}, clientEvents)
-			if err != nil {
-				t.Errorf("dial: %v", err)
-				return
-			}
-			_, err = c.Read(make([]byte, 1), soon())
-			want(t, "read", err, ErrTimeout)
-			if took, ok := c.Connected(); ok {
-				t.Errorf("connected within %v", took)
-			}
-		})
-		await(t, "the set-up's return", done)
-	})
-}
-
 func TestCutEndsADial(t *testing.T) {
 	eachEngine(t, func(t *testing.T, e Engine) {
 		to := deaf(t)

@@ -1,10 +1,8 @@
 package splice
 
 import (
-	"io"
 	"net"
 	"net/netip"
-	"sync"
 	"syscall"
 	"testing"
 )
@@ -84,92 +82,6 @@ func TestAddresses(t *testing.T) {
 			address(server.LocalAddr()), address(server.RemoteAddr())}
 		if got := await(t, "the addresses", seen); got != expected {
 			t.Errorf("got %v, want %v", got, expected)
-		}
-	})
-}
-
-// listenLow listens on a port that no connect chooses for its own end.
-func listenLow(t *testing.T) *net.TCPListener {
-	t.Helper()
-	for port := 10240; port < 32768; port++ {
-		if l, err := net.Listen("tcp", netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port)).String()); err == nil {
-			t.Cleanup(func() { l.Close() })
-			return l.(*net.TCPListener)
-		}
-	}
-	t.Fatal("no port is free")
-	return nil
-}
-
-// A server that speaks first is heard, refuses or is silent, whether or not the engine has waited for the connect.
-func TestDialSpeaker(t *testing.T) {
-	eachEngine(t, func(t *testing.T, e Engine) {
-		for name, listen := range map[string]func(*testing.T) *net.TCPListener{
-			"low port": listenLow, "high port": func(t *testing.T) *net.TCPListener { return listenTCP(t) },
-		} {
-			t.Run(name, func(t *testing.T) {
-				backend := listen(t)
-				r := newRecord()
-				client, _ := setUp(t, e, func(task Task) {
-					server, err := task.DialSpeaker(addressOf(backend), netip.Addr{}, late())
-					if err != nil {
-						t.Errorf("dial: %v", err)
-						return
-					}
-					b := make([]byte, 8)
-					n, err := server.Read(b, late())
-					if err != nil || string(b[:n]) != "greeting"[:n] {
-						t.Errorf("read %q, %v", b[:n], err)
-					}
-					if took, ok := server.Connected(); !ok || took <= 0 || took > hang {
-						t.Errorf("connected: %v, %v", took, ok)
-					}
-					task.Join(Joint{Server: server, Owner: r})
-				})
-				server := acceptTCP(t, backend)
-				mustWrite(t, server, "greeting")
-				flood := make([]byte, 32<<20) // more than the sockets hold: the engine has to wait for room
-				var writing sync.WaitGroup
-				defer writing.Wait()
-				writing.Go(func() { client.Write(flood) })
-				if n, err := io.ReadFull(server, make([]byte, len(flood))); err != nil {
-					t.Errorf("%d bytes of the flood, %v", n, err)
-				}
-				client.Close()
-				server.Close()
-				r.wait(t)
-			})
-			t.Run(name+", refused", func(t *testing.T) {
-				backend := listen(t)
-				backend.Close()
-				_, done := setUp(t, e, func(task Task) {
-					server, err := task.DialSpeaker(addressOf(backend), netip.Addr{}, late())
-					if err == nil {
-						_, err = server.Read(make([]byte, 1), late())
-						if took, ok := server.Connected(); ok {
-							t.Errorf("connected within %v", took)
-						}
-					}
-					want(t, "dial and read", err, syscall.ECONNREFUSED)
-				})
-				await(t, "the set-up's return", done)
-			})
-			t.Run(name+", silent", func(t *testing.T) {
-				backend := listen(t)
-				_, done := setUp(t, e, func(task Task) {
-					server, err := task.DialSpeaker(addressOf(backend), netip.Addr{}, late())
-					if err != nil {
-						t.Errorf("dial: %v", err)
-						return
-					}
-					_, err = server.Read(make([]byte, 1), soon())
-					want(t, "read", err, ErrTimeout)
-					if _, ok := server.Connected(); !ok {
-						t.Error("not connected")
-					}
-				})
-				await(t, "the set-up's return", done)
-			})
 		}
 	})
 }

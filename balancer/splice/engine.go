@@ -103,9 +103,6 @@ type Task interface {
 	// Dial connects to a backend. from, when valid, is the local address. Errors: ErrTimeout, ErrClientGone,
 	// ErrCut, or the kernel's (a syscall.Errno somewhere in the chain).
 	Dial(to netip.AddrPort, from netip.Addr, deadline time.Time) (Conn, error)
-	// DialSpeaker is Dial for a server that speaks first. It may return before the connection is made, for what is read
-	// next tells that as well and a wake-up is saved: then the errors of the connect are those of the first Read.
-	DialSpeaker(to netip.AddrPort, from netip.Addr, deadline time.Time) (Conn, error)
 	// ReadEither reads from the client or from server, whichever has something first, and says which.
 	ReadEither(server Conn, p []byte, deadline time.Time) (from Conn, n int, err error)
 	// Park suspends the set-up until Wake (nil), the deadline (ErrTimeout), the client's end or a cut. A Wake
@@ -131,8 +128,6 @@ type Conn interface {
 	Read(p []byte, deadline time.Time) (int, error)
 	// Write sends all of p.
 	Write(p []byte, deadline time.Time) error
-	// Connected tells whether a dialled connection has been made, and how long that took.
-	Connected() (took time.Duration, ok bool)
 	// Pending tells, without waiting, whether the peer has sent something that was not read yet, or its end.
 	Pending() bool
 	// Remote and Local are the two ends' addresses, IPv4 as such also on an IPv6 socket.

@@ -143,20 +143,15 @@ func (l *link) Dial(to netip.AddrPort, from netip.Addr, deadline time.Time) (Con
 	if from.IsValid() {
 		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
 	}
-	began := time.Now()
 	c, err := dialer.DialContext(l.over, "tcp", plain(to).String())
 	if err != nil {
 		return nil, l.reason(err)
 	}
-	made := &netConn{link: l, tcp: c.(*net.TCPConn), connected: time.Since(began)}
+	made := &netConn{link: l, tcp: c.(*net.TCPConn)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mu.conns = append(l.mu.conns, made)
 	return made, nil
-}
-
-func (l *link) DialSpeaker(to netip.AddrPort, from netip.Addr, deadline time.Time) (Conn, error) {
-	return l.Dial(to, from, deadline)
 }
 
 // ReadEither has one goroutine listen on each side, without reading there: what the other side has is left for later.
@@ -258,12 +253,9 @@ func (l *link) reason(err error) error {
 
 // netConn is one socket of a set-up.
 type netConn struct {
-	link      *link
-	tcp       *net.TCPConn
-	connected time.Duration
+	link *link
+	tcp  *net.TCPConn
 }
-
-func (c *netConn) Connected() (time.Duration, bool) { return c.connected, true }
 
 func (c *netConn) Read(p []byte, deadline time.Time) (int, error) {
 	c.until(deadline, false)

@@ -262,7 +262,7 @@ func (l *loop) postpone(s *session, h *half) {
 	}
 }
 
-// awaitRoom has the loop told when dst can take more. A server's socket has that already if its connect was waited for.
+// awaitRoom has the loop told when dst can take more. A server's socket has that since its connect.
 func (l *loop) awaitRoom(s *session, k int) {
 	h := &s.halves[k]
 	if !h.armed {

@@ -236,7 +236,7 @@ func (s *session) WatchClient(on bool) { s.setup.watch = on }
 
 func (s *session) Dial(to netip.AddrPort, from netip.Addr, deadline time.Time) (Conn, error) {
 	to = plain(to)
-	c, err := s.dial(to, from, serverEvents)
+	c, err := s.dial(to, from)
 	if err != nil {
 		return nil, err
 	}
@@ -259,19 +259,8 @@ func (s *session) Dial(to netip.AddrPort, from netip.Addr, deadline time.Time) (
 	return c, nil
 }
 
-func (s *session) DialSpeaker(to netip.AddrPort, from netip.Addr, deadline time.Time) (Conn, error) {
-	if to = plain(to); mayMeetItself(to) {
-		return s.Dial(to, from, deadline)
-	}
-	c, err := s.dial(to, from, clientEvents)
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
-}
-
 // dial begins to connect.
-func (s *session) dial(to netip.AddrPort, from netip.Addr, events uint32) (*conn, error) {
+func (s *session) dial(to netip.AddrPort, from netip.Addr) (*conn, error) {
 	fd, errno := newSocket(to)
 	if errno != 0 {
 		return nil, errno
@@ -287,23 +276,20 @@ func (s *session) dial(to netip.AddrPort, from netip.Addr, events uint32) (*conn
 		closeFD(fd)
 		return nil, errno
 	}
-	c, err := s.setup.newConn(fd, to, events)
+	c, err := s.setup.newConn(fd, to, serverEvents)
 	if err != nil {
 		return nil, err
 	}
-	c.armed, c.dialled = events&unix.EPOLLOUT != 0, s.loop.now
+	c.armed = true
 	return c, nil
 }
 
 // meetsItself tells whether a connect to a port on which nobody listens has chosen that very port for its own end, and so
-// has succeeded.
-func meetsItself(fd int32, to netip.AddrPort) bool {
-	return mayMeetItself(to) && localAddress(fd) == to
-}
-
-// mayMeetItself leaves out the ports that the kernel does not choose from: 32768 is the first that it does, as a rule
+// has succeeded. Only ports that the kernel chooses from are worth the question: 32768 is the first of them, as a rule
 // (ip_local_port_range, ip(7)).
-func mayMeetItself(to netip.AddrPort) bool { return to.Port() >= 32768 }
+func meetsItself(fd int32, to netip.AddrPort) bool {
+	return to.Port() >= 32768 && localAddress(fd) == to
+}
 
 func (s *session) ReadEither(other Conn, p []byte, deadline time.Time) (Conn, int, error) {
 	own, to := s.setup.client, other.(*conn)

@@ -151,19 +151,6 @@ func localAddress(fd int32) netip.AddrPort {
 	return fromSockaddr(&address)
 }
 
-// connectInfo tells whether a socket's connect has succeeded, how long the last round trip took, and whether anything had to be
-// sent again (TCP_INFO, tcp(7)).
-func connectInfo(fd int32) (roundTrip time.Duration, resent, connected bool) {
-	var info unix.TCPInfo
-	size := uint32(unsafe.Sizeof(info))
-	if _, _, e := syscall.RawSyscall6(syscall.SYS_GETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP, unix.TCP_INFO,
-		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0); e != 0 {
-		return 0, false, false
-	}
-	connected = info.State != unix.BPF_TCP_SYN_SENT && info.State != unix.BPF_TCP_CLOSE
-	return time.Duration(info.Rtt) * time.Microsecond, info.Total_retrans > 0, connected
-}
-
 func closeFD(fd int32) {
 	syscall.RawSyscall(syscall.SYS_CLOSE, uintptr(fd), 0, 0)
 }

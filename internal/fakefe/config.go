@@ -36,8 +36,8 @@ type Config struct {
 	Name string
 	// Number becomes the top 8 bits of each connection id, as newer front ends do; 0 leaves them out.
 	Number byte
-	// Listen and HTTPListen are the addresses for MySQL and HTTP, 127.0.0.1:0 when empty. Port 0 is a free
-	// one, which the FE keeps until Stop.
+	// Listen and HTTPListen are the addresses for MySQL and HTTP, 127.0.0.1:0 when empty. Port 0 lets the
+	// kernel choose; the FE keeps that port until Stop.
 	Listen, HTTPListen string
 	Flavour            Flavour
 	// Version is the server version of the greeting; empty means 8.0.33 for StarRocks and 5.7.99 for Doris.

@@ -185,11 +185,6 @@ func (r *matrixRow) compare(t *testing.T, m *clients.Matrix, straight clients.Se
 func matrixKills(t *testing.T, m *clients.Matrix, rows []*matrixRow, a authority) {
 	t.Helper()
 	servers := startMariaDBs(t, 2, matrixOptions(a)...)
-	for _, server := range servers {
-		if _, err := openDB(t, "root@unix("+server.socket()+")/").ExecContext(t.Context(), clients.SysbenchTable); err != nil {
-			t.Fatal(err)
-		}
-	}
 	const quick = "interval = \"100ms\"\nfast_interval = \"50ms\""
 	one, two := start(t, inFrontOf("", quick, addressesOf(servers)...)), start(t, inFrontOf("", quick, addressesOf(servers)...))
 	at := clients.Server{Address: two.address("mysql"), Other: one.address("mysql")}
@@ -198,7 +193,7 @@ func matrixKills(t *testing.T, m *clients.Matrix, rows []*matrixRow, a authority
 	defer cancel()
 	var all sync.WaitGroup
 	for _, r := range rows {
-		if why := r.Lacks["pool"]; why != "" {
+		if why := r.Lacks[clients.PoolTask]; why != "" {
 			r.cells = append(r.cells, why)
 			continue
 		}
@@ -217,7 +212,7 @@ func matrixKills(t *testing.T, m *clients.Matrix, rows []*matrixRow, a authority
 					arrive()
 				}
 			}()
-			steps, err := m.Run(ctx, r.Client, at, []string{"pool"}, func(step string) error {
+			steps, err := m.Run(ctx, r.Client, at, []string{clients.PoolTask}, func(step string) error {
 				waits[step]()
 				return reached[step].wait(ctx)
 			})

@@ -62,7 +62,7 @@ func All() []Client {
 		Client{Name: "Ruby mysql2", Package: "ruby-mysql2", Command: []string{"ruby", "programs/mysql2.rb"}, Lacks: noChangeUser},
 		Client{Name: "Node.js mysql2", Package: "mysql2", Command: []string{"node", "programs/mysql2.js"}},
 		// Where it has to connect anew it ends in a segmentation fault at times (1.0.20, LuaJIT).
-		Client{Name: "sysbench", Package: "sysbench", Lacks: map[string]string{"change_user": "has no call for it", "pool": "crashes at times"}, Wants: sysbenchWants, drive: driveSysbench},
+		Client{Name: "sysbench", Package: "sysbench", Lacks: map[string]string{"change_user": "has no call for it", PoolTask: "crashes at times"}, Wants: sysbenchWants, drive: driveSysbench},
 	)
 }
 

@@ -121,7 +121,7 @@ func driveCommandLine(ctx context.Context, r *run) error {
 			r.did(task, "load", got, err)
 			got, err = c.ask(load+".none' into table t", "--local-infile=1")
 			r.did(task, "missing file", got, err)
-		case "pool":
+		case PoolTask:
 			if err := c.pool(); err != nil {
 				return err
 			}
@@ -210,11 +210,11 @@ func (c commandLine) pool() error {
 			return err
 		}
 	}
-	c.say(Step{Task: "pool", Step: "ready"})
+	c.say(Step{Task: PoolTask, Step: "ready"})
 	if err := c.pause("ready"); err != nil {
 		return err
 	}
-	after := Step{Task: "pool", Step: "after"}
+	after := Step{Task: PoolTask, Step: "after"}
 	for range 40 {
 		id, err := c.ask(server)
 		after.count(id, err)

@@ -73,7 +73,7 @@ const maxLost = 4
 // Survived says how a client's task pool went. After the kill no more queries may be lost than it had connections, and the
 // server that is left must have answered all others.
 func Survived(steps []Step, err error) (cell string, wrong error) {
-	i := slices.IndexFunc(steps, func(s Step) bool { return s.Task == "pool" && s.Step == "after" })
+	i := slices.IndexFunc(steps, func(s Step) bool { return s.Task == PoolTask && s.Step == "after" })
 	switch {
 	case err != nil:
 		return "", err

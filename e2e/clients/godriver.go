@@ -43,7 +43,7 @@ func driveGo(ctx context.Context, r *run) error {
 			err = g.on(g.config(nil), g.infile)
 		case "compression":
 			err = g.on(g.config(func(c *mysql.Config) { _ = c.Apply(mysql.EnableCompression(true)) }), g.compression)
-		case "pool":
+		case PoolTask:
 			err = g.pool()
 		case "version":
 			var output []byte
@@ -253,11 +253,11 @@ func (g goDriver) pool() error {
 			return err
 		}
 	}
-	g.say(Step{Task: "pool", Step: "ready"})
+	g.say(Step{Task: PoolTask, Step: "ready"})
 	if err := g.pause("ready"); err != nil {
 		return err
 	}
-	after := Step{Task: "pool", Step: "after"}
+	after := Step{Task: PoolTask, Step: "after"}
 	for range 40 {
 		var id string
 		err := db.QueryRowContext(g.ctx, "select @@server_id").Scan(&id)

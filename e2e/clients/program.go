@@ -50,7 +50,7 @@ func parseLine(text []byte) (Step, error) {
 		s.Result = *l.Result
 	case l.Code != nil && l.Result == nil:
 		s.Failed, s.Code = true, *l.Code
-	case l.Task != "pool":
+	case l.Task != PoolTask:
 		return s, fmt.Errorf("%.200q has neither a result nor an error", text)
 	}
 	return s, nil
@@ -85,7 +85,7 @@ func runProgram(ctx context.Context, r *run) error {
 			break
 		}
 		r.say(s)
-		if s.Task == "pool" && slices.Contains(r.client.Waits(), s.Step) {
+		if s.Task == PoolTask && slices.Contains(r.client.Waits(), s.Step) {
 			if bad = r.pause(s.Step); bad == nil {
 				_, bad = stdin.Write([]byte("\n"))
 			}

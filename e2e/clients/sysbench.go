@@ -1,11 +1,8 @@
 package clients
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -95,10 +92,6 @@ func driveSysbench(ctx context.Context, r *run) error {
 			s.step(task, "in force", "compressed", "--mysql-compression=on")
 			s.step(task, "query", "query", "--mysql-compression=on")
 			s.step(task, "row", "row", "--mysql-compression=on")
-		case "pool":
-			if err := s.pool(); err != nil {
-				return err
-			}
 		case "version":
 			output, err := exec.CommandContext(ctx, "sysbench", "--version").Output()
 			if err != nil {
@@ -123,42 +116,4 @@ func (s sysbench) prepared() {
 		}
 		s.did("prepared", c.step, got, err)
 	}
-}
-
-// SysbenchTable is what its load asks in the task pool; each server must have it.
-const SysbenchTable = "create table sales.sbtest1 (id int primary key, k int, c char(120), pad char(60)) select seq id, seq k, 'c' c, 'pad' pad from sales.seq_1_to_100"
-
-// pool is four threads that ask all the time, and connect anew when their server is gone.
-func (s sysbench) pool() error {
-	cmd := s.command("oltp_point_select", "--tables=1", "--table-size=100", "--threads=4", "--time=3", "--mysql-ignore-errors=2006,2013", "run")
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	var all strings.Builder
-	output := bufio.NewReader(io.TeeReader(stdout, &all))
-	var bad error
-	for text := ""; bad == nil && !strings.HasPrefix(text, "Threads started"); {
-		text, bad = output.ReadString('\n')
-	}
-	if bad == nil {
-		s.say(Step{Task: "pool", Step: "ready"})
-		bad = s.pause("ready")
-	}
-	_, _ = io.Copy(io.Discard, output)
-	if err := errors.Join(bad, cmd.Wait()); err != nil {
-		return fmt.Errorf("%w: %s", err, all.String())
-	}
-	lost := regexp.MustCompile(`reconnects: +(\d+)`).FindStringSubmatch(all.String())
-	if lost == nil {
-		return fmt.Errorf("no count of reconnects in %s", all.String())
-	}
-	// It ends in an error when it can't connect; who is connected then is at the server that is left.
-	after := Step{Task: "pool", Step: "after", Servers: []string{"2"}}
-	after.Lost, _ = strconv.Atoi(lost[1])
-	s.say(after)
-	return nil
 }

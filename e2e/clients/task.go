@@ -44,6 +44,9 @@ var (
 
 func sum(n int) string { return fmt.Sprintf("%x", md5.Sum([]byte(strings.Repeat(block, n)))) }
 
+// PoolTask is the task whose servers die, which is a column of its own.
+const PoolTask = "pool"
+
 // Tasks are all columns that are compared, in the order of the table. The task pool is not among them, for it needs servers
 // that are killed.
 var Tasks = []Task{

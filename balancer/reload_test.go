@@ -222,9 +222,13 @@ func TestReloadRefused(t *testing.T) {
 		if !errors.As(err, &binding) || binding.Listener != "new1" || !errors.Is(err, syscall.EADDRINUSE) {
 			t.Errorf("a taken address: %v", err)
 		}
-		if _, err := net.Dial("tcp", free.String()); !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Errorf("an address of the refused configuration is listened on: %v", err)
+		refuses := func(what string) {
+			t.Helper()
+			if _, err := net.Dial("tcp", free.String()); !errors.Is(err, syscall.ECONNREFUSED) {
+				t.Errorf("an address of %s is listened on: %v", what, err)
+			}
 		}
+		refuses("the refused configuration")
 		var invalid ConfigError
 		if err := r.tryReload(func(c *Config) { c.Pools[0].Policy = "x" }); !errors.As(err, &invalid) {
 			t.Errorf("an invalid one: %v", err)
@@ -233,12 +237,15 @@ func TestReloadRefused(t *testing.T) {
 		if err := r.tryReload(func(c *Config) { c.Pools[0].Backends[0].Address = "nobody:9030" }); !errors.As(err, &lost) || lost.Host != "nobody" {
 			t.Errorf("an unknown name: %v", err)
 		}
-		reload, err := r.Prepare(context.Background(), Config{Engine: r.engineConfig})
+		given := r.present()
+		given.Listeners[0].Bind = []netip.AddrPort{free}
+		reload, err := r.Prepare(context.Background(), given)
 		if err != nil {
 			t.Fatal(err)
 		}
 		reload.Cancel()
 		reload.Apply() // does nothing any more
+		refuses("the configuration that was given up")
 		if after := fmt.Sprint(r.present()); after != before || r.Listener("mysql").terms.Load() != terms {
 			t.Errorf("something has changed:\n%s\n%s", before, after)
 		}

@@ -1,8 +1,11 @@
 package balancer
 
 import (
+	"fairlead/internal/fakefe"
 	"fmt"
+	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,25 +25,7 @@ func TestReloadMovesAddresses(t *testing.T) {
 		if after := r.Listener("other").doors()[0]; after != before || r.Listener("mysql") != nil {
 			t.Error("the socket was not handed on")
 		}
-		over := make(chan struct{})
-		var clients sync.WaitGroup
-		var served atomic.Int32
-		clients.Go(func() {
-			for {
-				select {
-				case <-over:
-					return
-				default:
-				}
-				c, err := login(narrow.String(), "")
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				c.Close()
-				served.Add(1)
-			}
-		})
+		served, stop := logInAgain(t, 1, narrow.String())
 		for i := range 20 {
 			bind := wide
 			if i%2 == 1 {
@@ -50,57 +35,136 @@ func TestReloadMovesAddresses(t *testing.T) {
 			was := served.Load()
 			eventually(t, "a client to be served", func() bool { return served.Load() > was || t.Failed() })
 		}
-		close(over)
-		clients.Wait()
+		stop()
 		r.settle()
 	})
 }
 
-// A session that is being set up when its listener and its pool are removed goes on as if nothing had happened.
-func TestReloadDuringSetUp(t *testing.T) {
+// Who has come by a socket that another listener's takes the place of is the other listener's client.
+func TestReloadTakesClientsOver(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("has one address of loopback")
+	}
 	eachEngine(t, func(t *testing.T, kind string) {
-		slow, release := startHeldFE(t)
 		_, addresses := startFEs(t, 1, nil)
-		r := serve(t, kind, func(c *Config, _ *Options) {
-			other := c.Pools[0]
-			other.Name, other.Backends = "etl", []BackendConfig{{Address: slow, Weight: 1}}
-			c.Pools = append(c.Pools, other)
-			c.Listeners[0].Routes = []RouteConfig{{User: []string{"root"}, Pool: "etl"}}
-		}, addresses[0])
-		c := r.dial()
-		c.greet() // by the listener's pool, and its login will be led to the other one
-		added := freePort(t)
-		r.reload(func(config *Config) {
-			config.Pools = config.Pools[:1]
-			config.Pools[0].Name = "new"
-			config.Listeners = []ListenerConfig{{Name: "door", Bind: []netip.AddrPort{added}, Pool: "new", Backlog: 10}}
-		})
-		c.send(loginPacket("root"))
-		release()
-		for p := c.packet(); p[0] != okPacket; p = c.packet() {
-			if p[0] == errPacket {
-				t.Fatalf("the login fails: %q", p)
+		r := serve(t, kind, nil, addresses[0])
+		narrow := freePort(t)
+		wide := netip.AddrPortFrom(netip.IPv4Unspecified(), narrow.Port())
+		var c net.Conn
+		for c == nil { // the socket may be closed already
+			r.reload(func(c *Config) { c.Listeners[0].Name, c.Listeners[0].Bind = "before", []netip.AddrPort{wide} })
+			r.reload(func(c *Config) { c.Listeners[0].Name, c.Listeners[0].Bind = "after", []netip.AddrPort{narrow} })
+			r.changing.Lock() // nobody closes it now
+			c, _ = net.Dial("tcp", netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), narrow.Port()).String())
+			if c != nil {
+				eventually(t, "the client to be served", func() bool { return len(r.LiveSessions()) > 0 })
 			}
-			c.send("\x00\x00\x00\x03") // no password
+			r.changing.Unlock()
 		}
-		if live := r.LiveSessions(); len(live) != 1 || live[0].Pool != "etl" || live[0].Listener != "mysql" {
-			t.Errorf("%+v", live)
+		if live := r.LiveSessions(); live[0].Listener != "after" {
+			t.Errorf("the client is one of listener %q", live[0].Listener)
 		}
 		c.Close()
-		r.record()
 		r.settle()
-		eventually(t, "the removed to be forgotten", func() bool {
-			r.clear()
-			s := r.Status()
-			return len(s.Listeners) == 1 && len(s.Pools) == 1
-		})
 	})
 }
 
-// startHeldFE starts a stand-in front end.
-func startHeldFE(t *testing.T) (address string, release func()) {
-	_, addresses := startFEs(t, 1, nil)
-	return addresses[0], func() {}
+// A session that is being set up when its pools are removed, perhaps with its listener, goes on as if nothing had happened.
+func TestReloadDuringSetUp(t *testing.T) {
+	for name, test := range map[string]struct{ beforeLogin, listenerStays bool }{
+		"before the login, without the listener": {true, false}, "before the login": {true, true},
+		"while the server is silent, without the listener": {false, false}, "while the server is silent": {false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachEngine(t, func(t *testing.T, kind string) { reloadDuringSetUp(t, kind, test.beforeLogin, test.listenerStays) })
+		})
+	}
+}
+
+func reloadDuringSetUp(t *testing.T, kind string, beforeLogin, listenerStays bool) {
+	fes, addresses := startFEs(t, 2, nil)
+	r := serve(t, kind, func(c *Config, _ *Options) {
+		other := c.Pools[0]
+		other.Name, other.Backends = "etl", []BackendConfig{{Address: addresses[1], Weight: 1}}
+		c.Pools = append(c.Pools, other)
+		c.Listeners[0].Routes = []RouteConfig{{User: []string{"root"}, Pool: "etl"}}
+	}, addresses[0])
+	if err := fes[1].Set(fakefe.Silent); err != nil {
+		t.Fatal(err)
+	}
+	c := r.dial()
+	c.greet() // by the listener's pool, and its login will be led to the other one
+	wait := func() {
+		c.send(loginPacket("root"))
+		eventually(t, "the session to wait for a greeting", func() bool { return fes[1].Counts().Present[fakefe.Waiting] == 1 })
+	}
+	if !beforeLogin {
+		wait()
+	}
+	added := freePort(t)
+	r.reload(func(config *Config) {
+		config.Pools = config.Pools[:1]
+		config.Pools[0].Name = "new"
+		if listenerStays {
+			config.Listeners[0].Pool, config.Listeners[0].Routes = "new", nil
+			return
+		}
+		config.Listeners = []ListenerConfig{{Name: "door", Bind: []netip.AddrPort{added}, Pool: "new", Backlog: 10}}
+	})
+	r.clear()
+	if beforeLogin {
+		wait()
+	}
+	if err := fes[1].Restore(); err != nil {
+		t.Fatal(err)
+	}
+	for p := c.packet(); p[0] != okPacket; p = c.packet() {
+		if p[0] == errPacket {
+			t.Fatalf("the login fails: %q", p)
+		}
+		c.send("\x00\x00\x00\x03") // no password
+	}
+	if live := r.LiveSessions(); len(live) != 1 || live[0].Pool != "etl" || live[0].Listener != "mysql" {
+		t.Errorf("%+v", live)
+	}
+	c.Close()
+	r.record()
+	r.settle()
+	eventually(t, "the removed to be forgotten", func() bool {
+		r.clear()
+		s := r.Status()
+		return len(s.Listeners) == 1 && len(s.Pools) == 1
+	})
+}
+
+// logInAgain has n clients log in, ask and leave again and again until stop is called, and counts them. None may fail.
+func logInAgain(t *testing.T, n int, address string) (served *atomic.Int64, stop func()) {
+	over, served := make(chan struct{}), &atomic.Int64{}
+	var clients sync.WaitGroup
+	for range n {
+		clients.Go(func() {
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				c, err := login(address, "")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := pings(c); err != nil {
+					t.Error(err)
+				}
+				c.Close()
+				served.Add(1)
+			}
+		})
+	}
+	stop = sync.OnceFunc(func() { close(over); clients.Wait() })
+	t.Cleanup(stop)
+	return served, stop
 }
 
 // Whatever is reloaded under load, no login fails and no session is broken; in the end the books are in order.
@@ -110,30 +174,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 		r := serve(t, kind, nil, addresses[:2]...)
 		address := freePort(t)
 		r.reload(func(c *Config) { c.Listeners[0].Bind = []netip.AddrPort{address} })
-		over := make(chan struct{})
-		var clients sync.WaitGroup
-		var served atomic.Int64
-		for range 4 {
-			clients.Go(func() {
-				for {
-					select {
-					case <-over:
-						return
-					default:
-					}
-					c, err := login(address.String(), "")
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					if got := ask(t, c, "select 1"); got != "1" {
-						t.Errorf("an answer of %q", got)
-					}
-					c.Close()
-					served.Add(1)
-				}
-			})
-		}
+		served, stop := logInAgain(t, 4, address.String())
 		var reloads sync.WaitGroup
 		for worker := range 2 { // two at once
 			reloads.Go(func() {
@@ -149,8 +190,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 			})
 		}
 		reloads.Wait()
-		close(over)
-		clients.Wait()
+		stop()
 		r.settle()
 		r.reload(func(c *Config) { variant(c, 0, addresses) })
 		eventually(t, "the removed to be forgotten", func() bool {

@@ -38,14 +38,6 @@ var cutErrors = map[splice.End]*mysqlwire.ServerError{
 	splice.Killed:  {Code: 1317, State: "70100", Message: "fairlead: the session was killed"},
 }
 
-// cut is how a session ends that was cut while it was set up.
-func (s *session) cut() splice.End {
-	if s.killed.Load() {
-		return splice.Killed
-	}
-	return splice.Drained
-}
-
 // next is the sequence number of the next packet to a client that has no backend.
 func (s *session) next() byte {
 	if s.moving != nil {

@@ -39,15 +39,14 @@ type session struct {
 	stayed   string // why its login was not moved; empty for most
 
 	toServer, toClient atomic.Uint64
-	active             atomic.Int64 // when bytes were reported last, in nanoseconds from started on; 0 for never
-	begun              atomic.Bool  // logged in, about to be joined: from now on login may be read by others
-	denied             bool         // the server has said no to the login
-	routed             bool         // its login decides which pool it goes to
-	tells              bool         // the server's greeting says whether autocommit is on
-	counted            bool         // among its user's and its database's sessions
-	killed             atomic.Bool  // by a person
-	overdue            atomic.Bool  // cut by the deadline of a drain
-	over               bool         // concluded
+	active             atomic.Int64  // when bytes were reported last, in nanoseconds from started on; 0 for never
+	begun              atomic.Bool   // logged in, about to be joined: from now on login may be read by others
+	denied             bool          // the server has said no to the login
+	routed             bool          // its login decides which pool it goes to
+	tells              bool          // the server's greeting says whether autocommit is on
+	counted            bool          // among its user's and its database's sessions
+	condemned          atomic.Uint32 // the splice.End that it was cut with from here; Unfinished for most
+	over               bool          // concluded
 }
 
 // identity is what greeting and login tell of a session; it is read as they pass, and stays empty where they can't be

@@ -78,9 +78,8 @@ func (p *Pool) cutAll(b *Backend) {
 	left := p.holders(b)
 	fresh := uint64(0)
 	for _, s := range left {
-		if !s.overdue.Swap(true) {
+		if s.condemn(splice.Drained) {
 			fresh++
-			s.task.Cut(splice.Drained)
 		}
 	}
 	if fresh == 0 {

@@ -82,3 +82,33 @@ func newTiers(only []Role, fallback bool) tiers {
 	}
 	return tiers{set}
 }
+
+// setRole notes what a backend is to its cluster, unless somebody who knows better has said so.
+func (p *Pool) setRole(b *Backend, role Role, from RoleSource) {
+	if b.mu.roleFrom.outranks(from) || b.mu.role == role && b.mu.roleFrom == from {
+		return
+	}
+	if was := b.mu.role; was != role && b.mu.roleFrom != "" {
+		p.log.Info("backend has another role", "backend", b.Name, "was", was, "role", role, "from", from)
+	}
+	b.mu.role, b.mu.roleFrom = role, from
+	if i := b.mu.seat; i >= 0 {
+		p.alter(i).role = newRoleSet(role)
+		p.serveQueue()
+	}
+}
+
+// forgetRoles forgets the roles that nobody tells any more.
+func (p *Pool) forgetRoles() {
+	config := p.config.Load()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, b := range p.mu.backends {
+		if b.mu.roleFrom == RoleFromDiscovery && !config.Discovered || b.mu.roleFrom == RoleFromProbe && !config.LearnsRoles ||
+			b.mu.roleFrom == "" && b.mu.role != "" {
+			b.mu.role, b.mu.roleFrom = "", ""
+			p.alter(i).role = newRoleSet("")
+		}
+	}
+	p.serveQueue()
+}

@@ -6,12 +6,16 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"fairlead/internal/clock"
 )
 
 // Handover is what a balancer knows of its backends, for the one that takes its place. Its JSON goes from one build to
 // another one: fields are added, never changed, and what is missing is the zero value.
 type Handover struct {
 	Pools []PoolHandover `json:"pools"`
+	// At is when it was gathered: all other times are as long before it as they are ago.
+	At time.Time `json:"at,omitzero"`
 }
 
 // PoolHandover is one pool's part of it.
@@ -58,24 +62,25 @@ func verdictNamed(name string) Verdict { return Verdict(max(0, slices.Index(verd
 
 // Handover gathers it.
 func (b *Balancer) Handover() Handover {
-	var h Handover
+	h := Handover{At: time.Now()}
 	for _, p := range b.Pools() {
-		h.Pools = append(h.Pools, p.handover())
+		h.Pools = append(h.Pools, p.handover(h.At))
 	}
 	return h
 }
 
-func (p *Pool) handover() PoolHandover {
+func (p *Pool) handover(now time.Time) PoolHandover {
 	found := p.roster.lastFound()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	all := make([]BackendHandover, len(p.mu.backends))
 	for i, b := range p.mu.backends {
 		all[i] = BackendHandover{Name: b.Name, Address: b.mu.config.Address, Verdict: verdictNames[b.mu.condition.verdict],
-			Suspect: b.mu.condition.suspect, Standing: b.mu.standing, Since: b.mu.since, Reason: b.mu.reason,
-			Trouble: b.mu.trouble, SuspectAt: b.mu.suspectAt, Succeeded: b.mu.succeeded, Ramp: p.mu.seats[i].ramp,
+			Suspect: b.mu.condition.suspect, Standing: b.mu.standing, Since: clock.Told(b.mu.since, now), Reason: b.mu.reason,
+			Trouble: b.mu.trouble, SuspectAt: clock.Told(b.mu.suspectAt, now), Succeeded: clock.Told(b.mu.succeeded, now),
+			Ramp:     clock.Told(p.mu.seats[i].ramp, now),
 			Unproven: b.mu.unproven, Role: b.mu.role, RoleFrom: b.mu.roleFrom, Version: b.mu.probe.Version,
-			Probed: b.mu.probe.At, Connect: b.mu.probe.Connect, Greeting: b.mu.probe.Greeting}
+			Probed: clock.Told(b.mu.probe.At, now), Connect: b.mu.probe.Connect, Greeting: b.mu.probe.Greeting}
 	}
 	return PoolHandover{Name: p.name, Backends: all, Found: found, Absent: slices.Clone(p.mu.absent)}
 }
@@ -86,11 +91,15 @@ func (p *Pool) expect(h *Handover) {
 		return
 	}
 	p.mu.known = map[string]BackendHandover{}
+	now := time.Now()
 	for _, part := range h.Pools {
 		if part.Name != p.name {
 			continue
 		}
 		for _, b := range part.Backends {
+			for _, t := range []*time.Time{&b.Since, &b.SuspectAt, &b.Succeeded, &b.Ramp, &b.Probed} {
+				*t = clock.Heard(*t, h.At, now)
+			}
 			p.mu.known[b.Name] = b
 		}
 		p.mu.absent = part.Absent

@@ -54,8 +54,8 @@ func TestHandover(t *testing.T) {
 			}
 			continue
 		}
-		if g.State != w.State || g.Reason != w.Reason || !g.Since.Equal(w.Since) || g.Order != w.Order || g.OrderedBy != w.OrderedBy ||
-			!g.Probed.Equal(w.Probed) {
+		if g.State != w.State || g.Reason != w.Reason || !g.Since.Round(0).Equal(w.Since.Round(0)) || g.Order != w.Order || g.OrderedBy != w.OrderedBy ||
+			!g.Probed.Round(0).Equal(w.Probed.Round(0)) {
 			t.Errorf("handed over:\n%+v\nhas become:\n%+v", w, g)
 		}
 		if (g.SlowStart > 0) != (w.Name == "back") {
@@ -78,6 +78,36 @@ func TestHandover(t *testing.T) {
 	}
 	if later := after.join(func(c *BackendConfig) { c.Address = all[0].Config().Address }, "up2")[0]; later.State() != Unknown {
 		t.Errorf("a later backend is %v", later.State())
+	}
+}
+
+// TestHandoverAcrossAJump: a backend that was suspected when the clock was wrong by an hour is believed again as soon as a probe
+// finds it fit, and starts as slowly as it would have; and nothing has happened an hour ago, or will.
+func TestHandoverAcrossAJump(t *testing.T) {
+	for _, wrong := range []time.Duration{time.Hour, -time.Hour} {
+		before := newRig(t, func(c *PoolConfig) { c.SlowStart = 30 * time.Minute })
+		one := before.join(nil, "one")[0]
+		before.judge(one, Unfit)
+		before.judge(one, Fit)
+		before.suspect(one, "connect: refused")
+		h := handedOver(t, before.Pool)
+		for _, at := range []*time.Time{&h.At, &h.Pools[0].Backends[0].Since, &h.Pools[0].Backends[0].SuspectAt, &h.Pools[0].Backends[0].Ramp} {
+			*at = at.Add(wrong)
+		}
+
+		after := newRig(t, func(c *PoolConfig) { c.SlowStart = 30 * time.Minute })
+		after.expect(h)
+		one = after.join(nil, "one")[0]
+		if since := after.Status().Backends[0].Since; time.Since(since).Abs() > 10*time.Minute {
+			t.Errorf("wrong by %v: it is down since %v", wrong, since)
+		}
+		if grown := after.mu.seats[0].grown(time.Now().Add(10*time.Minute), 30*time.Minute); grown < .2 || grown > .8 {
+			t.Errorf("wrong by %v: after ten of thirty minutes it has %v of its weight", wrong, grown)
+		}
+		after.judge(one, Fit)
+		if one.State() != Up {
+			t.Errorf("wrong by %v: it is %v although a probe finds it fit", wrong, one.State())
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"fairlead/internal/clock"
 	"fairlead/internal/history"
 )
 
@@ -100,7 +101,7 @@ const stateLetters = "?uldx"
 // History gathers what came after a step; 0 for all that is remembered. Backends without a point are left out, and so are
 // those that are removed, where another one has their name.
 func (b *Balancer) History(since uint64) History {
-	h := History{Started: b.started, Step: history.Step.Seconds(), Points: history.Points, Latest: b.past.Step(), Backends: []BackendHistory{}}
+	h := History{Started: clock.Told(b.started, time.Now()), Step: history.Step.Seconds(), Points: history.Points, Latest: b.past.Step(), Backends: []BackendHistory{}}
 	for _, p := range b.Pools() {
 		for _, backend := range p.remembered() {
 			if s := b.past.Series(backend, since); len(s.Points) > 0 {

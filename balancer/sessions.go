@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"fairlead/internal/clock"
 )
 
 // LiveSession is a session under way that has a place on a backend. Durations are in nanoseconds.
@@ -97,7 +99,7 @@ func (list *leaseList) moveBehind(l, place *Lease) {
 // live tells what may be told of a session while it runs.
 func (s *session) live(b *Backend, now time.Time) LiveSession {
 	l := LiveSession{ID: s.id, Client: s.client, Listener: s.listener.name, Pool: b.Pool.name, Backend: b.Name,
-		ToServer: s.toServer.Load(), ToClient: s.toClient.Load(), Started: s.started, Age: max(0, now.Sub(s.started))}
+		ToServer: s.toServer.Load(), ToClient: s.toClient.Load(), Started: clock.Told(s.started, now), Age: max(0, now.Sub(s.started))}
 	l.Idle = l.Age
 	if active := s.active.Load(); active != 0 {
 		l.Idle = max(0, l.Age-time.Duration(active))

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"fairlead/internal/clock"
 	"fairlead/internal/history"
 	"fairlead/metrics"
 )
@@ -99,7 +100,7 @@ type Change struct {
 
 // Status gathers it.
 func (b *Balancer) Status() Status {
-	s := Status{Started: b.started, Sessions: b.Sessions(), Loops: b.engine.Sessions()}
+	s := Status{Started: clock.Told(b.started, time.Now()), Sessions: b.Sessions(), Loops: b.engine.Sessions()}
 	if err := b.Ready(); err != nil {
 		s.NotReady = err.Error()
 	} else {
@@ -160,10 +161,15 @@ func (p *Pool) Status() PoolStatus {
 func (p *Pool) status(past *history.Recorder[*Backend]) PoolStatus {
 	s, backends := p.present()
 	s.Names = p.roster.status()
+	now := time.Now()
+	for i := range s.Names {
+		n := &s.Names[i]
+		n.Resolved, n.Failing = clock.Told(n.Resolved, now), clock.Told(n.Failing, now)
+	}
 	for i, b := range backends {
 		at := &s.Backends[i]
-		now, rates := past.Now(b)
-		at.ToServer, at.ToClient, at.Rates = uint64(now.ToServer), uint64(now.ToClient), rates
+		counted, rates := past.Now(b)
+		at.ToServer, at.ToClient, at.Rates = uint64(counted.ToServer), uint64(counted.ToClient), rates
 		s.Rates.NewSessions += rates.NewSessions
 		s.Rates.ToServer += rates.ToServer
 		s.Rates.ToClient += rates.ToClient
@@ -180,13 +186,13 @@ func (p *Pool) present() (PoolStatus, []*Backend) {
 	s := PoolStatus{Name: p.name, Protocol: config.Protocol, Policy: config.Policy, Queued: len(p.mu.queue),
 		Backends: make([]BackendStatus, len(p.mu.backends), len(p.mu.backends)+len(p.mu.leaving))}
 	for i, b := range p.mu.backends {
-		s.Backends[i] = b.status(p.mu.seats[i])
+		s.Backends[i] = b.status(p.mu.seats[i], now)
 		s.Backends[i].SlowStart = p.mu.seats[i].grown(now, config.SlowStart)
 		s.Sessions += b.mu.sessions
 	}
 	s.Absent = slices.Clone(p.mu.absent)
 	for _, b := range p.mu.leaving {
-		gone := b.status(seat{})
+		gone := b.status(seat{}, now)
 		gone.Removed, gone.State, gone.Reason = true, Draining, "removed"
 		s.Backends = append(s.Backends, gone)
 		s.Sessions += b.mu.sessions
@@ -194,15 +200,15 @@ func (p *Pool) present() (PoolStatus, []*Backend) {
 	return s, slices.Concat(p.mu.backends, p.mu.leaving)
 }
 
-func (b *Backend) status(seat seat) BackendStatus {
-	s := BackendStatus{Name: b.Name, Addresses: b.Addresses(), State: b.mu.condition.state(), Since: b.mu.since,
+func (b *Backend) status(seat seat, now time.Time) BackendStatus {
+	s := BackendStatus{Name: b.Name, Addresses: b.Addresses(), State: b.mu.condition.state(), Since: clock.Told(b.mu.since, now),
 		Reason: b.mu.reason, Weight: b.mu.config.Weight, Backup: b.mu.config.Backup, Role: b.mu.role,
 		RoleFrom: b.mu.roleFrom, Version: b.mu.probe.Version,
 		Sessions: b.mu.sessions, Former: b.mu.former, MaxSessions: int(seat.max), Total: b.mu.total, Failures: b.mu.failures,
-		Probed: b.mu.probe.At, Connect: b.mu.probe.Connect, Greeting: b.mu.probe.Greeting}
+		Probed: clock.Told(b.mu.probe.At, now), Connect: b.mu.probe.Connect, Greeting: b.mu.probe.Greeting}
 	if o := b.mu.standing; o.Order != Enable {
-		s.Order, s.OrderedBy, s.OrderedAt = o.Order.String(), o.By, o.At
-		s.CloseIdle, s.Deadline, s.Cut = o.CloseIdle, o.Deadline, b.mu.cut
+		s.Order, s.OrderedBy, s.OrderedAt = o.Order.String(), o.By, clock.Told(o.At, now)
+		s.CloseIdle, s.Deadline, s.Cut = o.CloseIdle, clock.Told(o.Deadline, now), b.mu.cut
 	}
 	return s
 }

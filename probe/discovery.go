@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"fairlead/internal/clock"
 	"fairlead/metrics"
 )
 
@@ -101,6 +102,8 @@ func (d *Discovery) Health() DiscoveryHealth {
 	defer d.health.Unlock()
 	h := d.health.DiscoveryHealth
 	h.Pool = d.options.Pool
+	now := time.Now()
+	h.Answered, h.Failing = clock.Told(h.Answered, now), clock.Told(h.Failing, now)
 	return h
 }
 

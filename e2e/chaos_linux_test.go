@@ -38,6 +38,9 @@ const (
 type chaos struct {
 	t         *testing.T
 	seed      uint64
+	began     time.Time
+	program   string // with a clock that can be made to jump
+	clock     wrongness
 	fes       []*fakefe.FE
 	ship      *process
 	serving   serving
@@ -66,18 +69,19 @@ func TestChaos(t *testing.T) {
 	if err := options.Parse(strings.Fields(os.Getenv(chaosArguments))); err != nil {
 		t.Fatal(err)
 	}
-	if os.Getenv(chaosInside) == "" && isolated(t, *seed) {
+	program := buildWithWrongClock(t)
+	if os.Getenv(chaosInside) == "" && isolated(t, program, *seed) {
 		return
 	}
-	c := startChaos(t, *seed)
+	c := startChaos(t, program, *seed)
 	c.run(*clients, time.Duration(*minutes*float64(time.Minute)))
 }
 
 // isolated runs the test in namespaces of its own, where ports can be made scarce and file systems filled, and tells whether it
 // could.
-func isolated(t *testing.T, seed uint64) bool {
+func isolated(t *testing.T, program string, seed uint64) bool {
 	cmd := exec.Command(os.Args[0], "-test.run=^TestChaos$", "-test.v", "-test.count=1", "-test.timeout=0")
-	cmd.Env = append(os.Environ(), chaosInside+"=1", builtBinary+"="+binary,
+	cmd.Env = append(os.Environ(), chaosInside+"=1", builtBinary+"="+program,
 		fmt.Sprintf("%s=--seed %d %s", chaosArguments, seed, os.Getenv(chaosArguments)))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
 	var said strings.Builder
@@ -98,26 +102,28 @@ func isolated(t *testing.T, seed uint64) bool {
 }
 
 // startChaos starts the front ends and fairlead.
-func startChaos(t *testing.T, seed uint64) *chaos {
+func startChaos(t *testing.T, program string, seed uint64) *chaos {
 	t.Helper()
 	const frontEnds = 5
 	dir := socketDir(t)
 	if os.Getenv(chaosInside) != "" {
 		settleIn(t, dir)
 	}
-	c := &chaos{t: t, seed: seed, judge: newJudge(frontEnds), logFile: filepath.Join(dir, "log"), address: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	c := &chaos{t: t, seed: seed, began: time.Now(), program: program, clock: newWrongness(t, t.TempDir()), judge: newJudge(frontEnds), logFile: filepath.Join(dir, "log"), address: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
 	var addresses []string
 	var httpPort int
 	c.fes, addresses, httpPort = startWithHealth(t, frontEnds)
 	c.ship = &process{t: t, ended: make(chan struct{}), admin: fmt.Sprintf("127.0.0.1:%d", freePort(t)), socket: filepath.Join(dir, "control.sock")}
 	c.control = control.NewClient(c.ship.socket)
 	c.judge.rebalances = seed%rebalancing == 0
-	c.configured = configured{c: c, dir: t.TempDir(), addresses: addresses, policy: "least-connections", weights: slices.Repeat([]int{1}, frontEnds),
+	c.configured = configured{c: c, dir: t.TempDir(), addresses: addresses, more: "slow_start = \"1s\"\n", policy: "least-connections", weights: slices.Repeat([]int{1}, frontEnds),
 		out: make([]bool, frontEnds), probe: quickProbe + deepProbe(t) + fmt.Sprintf("http = \"http://{host}:%d/api/health\"\n", httpPort)}
 	if c.judge.rebalances {
-		c.configured.more = "rebalance = \"idle\"\n"
+		c.configured.more += "rebalance = \"idle\"\n"
 	}
+	c.clock.set(firstJump)
 	c.launch(c.configured.write())
+	c.isObeyed()
 	return c
 }
 
@@ -159,9 +165,10 @@ func (c *chaos) launch(config string) {
 	}
 	defer log.Close()
 	p := c.ship
-	p.config, p.cmd = config, exec.Command(binary, "run", "-c", config)
+	p.config, p.cmd = config, exec.Command(c.program, "run", "-c", config)
 	p.mu.changed = make(chan struct{})
 	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.cmd.Env = append(os.Environ(), clockVariable+"="+c.clock.path)
 	endWithParent(p.cmd)
 	if err := p.cmd.Start(); err != nil {
 		c.t.Fatal(err)

@@ -21,6 +21,9 @@ func (c *chaos) count() {
 		return err
 	})
 	c.forgotten.may = false
+	if err := c.agesHold(); err != nil {
+		c.judge.violation("%v", err)
+	}
 }
 
 // agree compares the totals with who is here, at a moment when nobody comes or goes: a session that does is in no count for some

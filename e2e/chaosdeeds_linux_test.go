@@ -77,6 +77,7 @@ func deeds() []*deed {
 		{name: "few descriptors", weight: 2, shortest: 100 * ms, longest: 2 * s, own: true, shortage: true, begin: fewDescriptors},
 		{name: "few source ports", weight: 2, shortest: 100 * ms, longest: 2 * s, own: true, shortage: true, isolated: true, begin: fewPorts},
 		{name: "no room for the log", weight: 2, shortest: 500 * ms, longest: 3 * s, own: true, isolated: true, begin: fillLog, end: emptyLog},
+		{name: "clock jump", weight: 4, own: true, begin: clockJumps},
 		{name: "upgrade", weight: 2, own: true, isolated: true, begin: upgrade},
 		{name: "strangers", weight: 3, own: true, begin: flood},
 		{name: "questions by operators", weight: 2, own: true, begin: inquire},

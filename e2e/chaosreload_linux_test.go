@@ -38,7 +38,7 @@ func (f *configured) text() string {
 	fmt.Fprintf(&b, "[shutdown]\ngrace = \"0s\"\ndrain = \"1h\"\n[admin]\nlisten = %q\nsocket = %q\n[log]\nformat = \"json\"\n[engine]\npipes = %d\n",
 		f.c.ship.admin, f.c.ship.socket, chaosPipes)
 	fmt.Fprintf(&b, "[[listener]]\nname = \"mysql\"\nbind = %q\npool = \"fe\"\nlogin_timeout = \"30s\"\n", f.c.address)
-	fmt.Fprintf(&b, "[[pool]]\nname = \"fe\"\npolicy = %q\nconnect_timeout = \"1s\"\n%s%s[pool.probe]\n%s", f.policy, quickPool, f.more, f.probe)
+	fmt.Fprintf(&b, "[[pool]]\nname = \"fe\"\npolicy = %q\nconnect_timeout = \"1s\"\ngreeting_timeout = \"%v\"\n%s[pool.probe]\n%s", f.policy, greetingTimeout, f.more, f.probe)
 	for i, a := range f.addresses {
 		if !f.out[i] {
 			fmt.Fprintf(&b, "[[pool.backend]]\nname = \"%d\"\naddress = %q\nweight = %d\n", i+1, a, f.weights[i])
@@ -81,7 +81,7 @@ func reloadAltered(c *chaos, q cue) error {
 		for i := range f.weights {
 			f.weights[i] = 1 + random.IntN(3)
 		}
-		f.more = fmt.Sprintf("keepalive = \"%ds\"\nmax_sessions = %d\n", 30+random.IntN(30), 1000+random.IntN(1000))
+		f.more = fmt.Sprintf("keepalive = \"%ds\"\nmax_sessions = %d\nslow_start = \"%ds\"\n", 30+random.IntN(30), 1000+random.IntN(1000), random.IntN(3))
 		if c.judge.rebalances {
 			f.more += "rebalance = \"idle\"\n"
 		}

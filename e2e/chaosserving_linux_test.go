@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"syscall"
@@ -58,8 +59,12 @@ func watchProcess(pid int) (<-chan struct{}, error) {
 	return ended, nil
 }
 
-// upgrade replaces the process that serves by a new one, while it goes on with its sessions.
-func upgrade(c *chaos, _ cue) error {
+// upgrade replaces the process that serves by a new one, while it goes on with its sessions. In every other one the clock does
+// not stand still while they talk to each other.
+func upgrade(c *chaos, q cue) error {
+	if q.pick%2 == 0 {
+		defer c.clock.jumping(rand.New(rand.NewPCG(q.pick, 0)))()
+	}
 	ctx, cancel := c.patiently()
 	defer cancel()
 	done, err := c.control.Upgrade(ctx, 45*time.Second)

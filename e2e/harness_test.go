@@ -77,17 +77,23 @@ func buildAndRun(m *testing.M) int {
 	}
 	binary = filepath.Join(dir, "fairlead")
 	os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE")) // or each command would take a second longer
-	arguments := []string{"build", "-o", binary}
-	if raceEnabled {
-		arguments = append(arguments, "-race")
-	}
-	build := exec.Command("go", append(arguments, "fairlead")...)
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "build the program:", err)
+	if err := build(binary); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()
+}
+
+// build builds the program, with these flags.
+func build(path string, flags ...string) error {
+	arguments := append([]string{"build", "-o", path}, flags...)
+	if raceEnabled {
+		arguments = append(arguments, "-race")
+	}
+	if said, err := exec.Command("go", append(arguments, "fairlead")...).CombinedOutput(); err != nil {
+		return fmt.Errorf("build the program: %w\n%s", err, said)
+	}
+	return nil
 }
 
 // outcome is how a command ended.

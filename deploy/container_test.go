@@ -19,8 +19,9 @@ const (
 	manifestPath   = "kubernetes/fairlead.yaml"
 )
 
-// TestImageBinary builds the program as the Dockerfile does: static, for scratch has no loader, and with its version.
-func TestImageBinary(t *testing.T) {
+// imageBinary builds the program as the Dockerfile does, with version 9.8.7.
+func imageBinary(t *testing.T) string {
+	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Skip("the image is one of Linux")
 	}
@@ -29,12 +30,18 @@ func TestImageBinary(t *testing.T) {
 		t.Fatal("the Dockerfile builds in a way that this test does not understand")
 	}
 	binary := filepath.Join(t.TempDir(), "fairlead")
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", strings.ReplaceAll(m[1], "${VERSION}", "9.8.7"), "-o", binary, ".")
+	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-trimpath", "-ldflags", strings.ReplaceAll(m[1], "${VERSION}", "9.8.7"), "-o", binary, ".")
 	build.Dir = ".."
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
+	return binary
+}
+
+// TestImageBinary: the program is static, for scratch has no loader, and has its version.
+func TestImageBinary(t *testing.T) {
+	binary := imageBinary(t)
 	f, err := elf.Open(binary)
 	if err != nil {
 		t.Fatal(err)

@@ -52,7 +52,7 @@ func Begin(ctx context.Context, s Start) (*Heir, error) {
 	defer theirs.Close()
 	h := &Heir{Line: line, exited: make(chan struct{})}
 	h.cmd = &exec.Cmd{Path: s.Program, Args: s.Arguments, Env: append(without(s.Environment, variable), variable+"="+strconv.Itoa(lineDescriptor)),
-		Stdout: os.Stdout, Stderr: os.Stderr, ExtraFiles: []*os.File{theirs}}
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, ExtraFiles: []*os.File{theirs}}
 	if err := h.cmd.Start(); err != nil {
 		line.Close()
 		return nil, fmt.Errorf("upgrade: %w", err)

@@ -97,6 +97,21 @@ func TestPageDrawsThePast(t *testing.T) {
 	b.wellBehaved(p.admin)
 }
 
+// TestPageTellsOfOrdersAndUpgrades: what the table of the command tells, the page does as well.
+func TestPageTellsOfOrdersAndUpgrades(t *testing.T) {
+	onLinux(t)
+	p := start(t, inFront(startFE(t, fakefe.Config{Name: "one"}), startFE(t, fakefe.Config{Name: "two"}))+"[shutdown]\ngrace = \"0s\"\ndrain = \"1h\"\n")
+	p.command("drain", "--close-idle", "--deadline", "90m", "two").wants(t, 0, "two is draining", "")
+	connect(t, p.open("mysql"))
+	p.upgrade()
+	b := openPage(p, desktop, 2)
+	const row = `document.querySelector('tr[data-backend="%s"] %s').textContent`
+	b.await(p, fmt.Sprintf(row, "two", "td:nth-child(2)")+`.includes("(close-idle, cut in 1 h) drain ordered by")`)
+	b.await(p, fmt.Sprintf(row, "one", `td[data-label="Sessions"] .value`)+` === "0 + 1"`)
+	b.await(p, fmt.Sprintf(`document.getElementById("about").textContent.endsWith("process %d from before the upgrade has 1 session left")`, p.cmd.Process.Pid))
+	b.wellBehaved(p.admin)
+}
+
 // TestPageEscapes: what servers and files call themselves is text, and nothing of it runs.
 func TestPageEscapes(t *testing.T) {
 	const version = `8<img src=x onerror=document.hacked=1>`

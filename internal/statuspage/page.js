@@ -235,10 +235,13 @@ class Row {
 		const addresses = (b.addresses || []).join(", ");
 		say(this.address, [addresses === b.name ? "" : addresses, b.role, b.backup ? "backup" : "", b.version].filter(Boolean).join(" · "));
 		setState(this.state, b.state, b.removed ? "removed" : b.state, ever(b.since) ? "for " + since(b.since, now) : "");
-		const ordered = b.order && b.state === "down" ? `(to be ${b.order === "drain" ? "drained" : "disabled"}) ` : "";
+		const cut = Date.parse(b.deadline) - now;
+		const ordered = [b.order === "drain" && b.state === "down" && "to be drained", b.close_idle && "close-idle",
+			ever(b.deadline) && (cut > 0 ? `cut in ${span(cut)}` : `deadline over, ${count(b.cut || 0)} cut`)].filter(Boolean).join(", ");
 		const slow = b.slow_start ? `starts slowly: ${Math.round(100 * b.slow_start)} % of its share` : "";
-		say(this.reason, ordered + [b.reason, slow].filter(Boolean).join(" · "));
-		figure(this.cells.sessions.value, [count(b.sessions), b.max_sessions ? `of ${count(b.max_sessions)}` : ""]);
+		say(this.reason, (ordered ? `(${ordered}) ` : "") + [b.reason, slow].filter(Boolean).join(" · "));
+		figure(this.cells.sessions.value, [count(b.sessions), [b.former_sessions ? `+ ${count(b.former_sessions)}` : "",
+			b.max_sessions ? `of ${count(b.max_sessions)}` : ""].filter(Boolean).join(" ")]);
 		figure(this.cells.fresh.value, [rate(b.rates.new_sessions), "/s"]);
 		const [n, unit] = bytes(b.rates.to_server + b.rates.to_client);
 		figure(this.cells.bytes.value, [n, unit + "/s"]);
@@ -266,7 +269,7 @@ class Row {
 		const ago = t => ever(t) ? since(t, now) + " ago" : "never";
 		const facts = {
 			"Addresses": (b.addresses || []).join(", ") || "none yet", "Version": b.version, "Role": b.role ? `${b.role} (${b.role_from})` : "",
-			"Weight": String(b.weight), "Sessions ever": count(b.total), "Failures in live traffic": count(b.failures),
+			"Sessions from before an upgrade": b.former_sessions ? count(b.former_sessions) : "", "Weight": String(b.weight), "Sessions ever": count(b.total), "Failures in live traffic": count(b.failures),
 			"To the server": bytes(b.to_server).join(" "), "To clients": bytes(b.to_client).join(" "),
 			"Probed": ago(b.probed), "Probe's connect": took((b.connect || -1000) / 1000).join(" "),
 			"Probe's greeting": took((b.greeting || -1000) / 1000).join(" "),
@@ -429,7 +432,8 @@ function choose() {
 }
 function render(status) {
 	const now = Date.parse(status.now);
-	say($("about"), `${status.version || ""} · running for ${since(status.started, now)} · ${status.file || ""}`);
+	const former = (status.former || []).map(f => `process ${f.pid} from before the upgrade has ${plural(f.sessions, "session")} left`);
+	say($("about"), [status.version, `running for ${since(status.started, now)}`, status.file, ...former].filter(Boolean).join(" · "));
 	show($("ready"), true);
 	setState($("ready"), status.ready ? "up" : "down", status.ready ? "ready" : "not ready", "");
 	show($("trouble"), !status.ready);

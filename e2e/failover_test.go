@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -29,6 +30,24 @@ func (p *process) becomes(name string, want balancer.State) {
 	p.poll(name+" to be "+want.String(), func() bool {
 		s, err := client.Status(p.t.Context())
 		return err == nil && backend(p.t, s, name).State == want
+	})
+}
+
+// allUp waits until every backend is up. Sessions that stay, and come before that, are all on the first ones.
+func (p *process) allUp() {
+	p.t.Helper()
+	client := control.NewClient(p.socket)
+	p.poll("every backend to be up", func() bool {
+		s, err := client.Status(p.t.Context())
+		if err != nil {
+			return false
+		}
+		for _, pool := range s.Pools {
+			if slices.ContainsFunc(pool.Backends, func(b balancer.BackendStatus) bool { return b.State != balancer.Up }) {
+				return false
+			}
+		}
+		return true
 	})
 }
 
@@ -80,6 +99,7 @@ type outage struct {
 
 // run lets it happen, and checks what the clients have seen of it.
 func (o outage) run(t *testing.T) {
+	o.p.allUp()
 	f := come(t, o.load)
 	f.running(append(o.others, o.victim)...)
 

@@ -142,6 +142,7 @@ func TestHostile(t *testing.T) {
 	p.poll("all of them to be gone", p.gaugesAreZero)
 	before, counted := p.footprint(), p.rejects()
 
+	p.allUp()
 	f := come(t, guests)
 	f.running("1", "2")
 	crowdOfStrangers(each)

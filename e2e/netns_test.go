@@ -48,6 +48,7 @@ func startCutNetwork(t *testing.T) *cutNetwork {
 	// A connect on one wire that takes 300 ms is none: a lost packet would be sent again after 1 s.
 	config := inFrontOf(quickPool+"connect_timeout = \"300ms\"\n", quickProbe+"source = \""+probeAddress+"\"\n", addresses...)
 	c.p = n.startFairlead("balancer", strings.Replace(config, "127.0.0.1:0", balancerHost+":9030", 1))
+	c.p.allUp()
 	c.f = n.come("client", load{Address: balancerHost + ":9030", User: appUser, Password: appPassword, Question: whichMariaDB,
 		Every: 8 * time.Millisecond, Stay: 80 * time.Millisecond, Held: 9, Idle: 6, Pause: 20 * time.Millisecond})
 	c.f.running("1", "2", "3")

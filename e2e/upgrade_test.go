@@ -48,6 +48,7 @@ func TestUpgrade(t *testing.T) {
 	first := p.cmd.Process.Pid
 	before := descriptors(first)
 
+	p.allUp()
 	f := come(t, loadOn(p, whichFE))
 	f.running("1", "2", "3")
 	long := holdConversation(t, p.address("echo"))

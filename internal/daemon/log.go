@@ -42,8 +42,13 @@ func (l *logging) open(path string, instead io.Writer) (*output, error) {
 		}
 		to = f
 	}
-	return newOutput(to, func(to io.Writer, lost uint64) {
-		slog.New(l.handler(to)).Error("log lines lost: they came faster than they could be written", "lost", lost)
+	return newOutput(to, func(to io.Writer, lost uint64, why error) {
+		log := slog.New(l.handler(to))
+		if why != nil {
+			log.Error("log lines lost: they could not be written", "lost", lost, "error", why)
+		} else {
+			log.Error("log lines lost: they came faster than they could be written", "lost", lost)
+		}
 	}), nil
 }
 

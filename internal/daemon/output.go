@@ -27,8 +27,8 @@ const (
 // sessions, which may come by the thousand, wait a moment so that many leave in one write, and all others take what waits
 // along at once. What can't be kept is dropped and counted, and the next line that can be written tells how many.
 type output struct {
-	tell func(to io.Writer, lost uint64) // writes the line that tells of losses
-	wake chan struct{}                   // there is something to write now
+	tell func(to io.Writer, lost uint64, why error) // writes the line that tells of losses
+	wake chan struct{}                              // there is something to write now
 	stop chan struct{}
 	done chan struct{}
 
@@ -39,13 +39,16 @@ type output struct {
 		waiting []byte
 		timer   *time.Timer // set while only lines that are in no hurry wait
 		lost    uint64      // lines
+		why     error       // the latest error of a write among the reasons for that
 		closed  bool        // nothing is taken any more
 	}
-	writing []byte // the goroutine's own
+	// What follows is the goroutine's own.
+	writing []byte
+	torn    bool // the latest write has ended within a line
 }
 
 // newOutput returns an output that writes to to. Close must be called.
-func newOutput(to io.Writer, tell func(to io.Writer, lost uint64)) *output {
+func newOutput(to io.Writer, tell func(to io.Writer, lost uint64, why error)) *output {
 	o := &output{tell: tell, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 	o.mu.to = to
 	go o.run()
@@ -107,27 +110,42 @@ func (o *output) run() {
 
 // write writes out what waits.
 func (o *output) write() {
-	to, old, lost := o.gather()
+	to, old, lost, why := o.gather()
 	for _, f := range old {
 		_ = f.Close()
+		o.torn = false // what is written now is written elsewhere
 	}
 	if len(o.writing) > 0 {
-		if n, err := to.Write(o.writing); err != nil {
-			o.lose(bytes.Count(o.writing[min(max(n, 0), len(o.writing)):], []byte{'\n'}))
+		if n, err := o.put(to, o.writing); err != nil {
+			o.lose(bytes.Count(o.writing[n:], []byte{'\n'}), err)
 		}
 	}
 	if lost == 0 {
 		return
 	}
 	var line bytes.Buffer
-	o.tell(&line, lost)
-	if _, err := to.Write(line.Bytes()); err != nil {
-		o.lose(int(lost))
+	o.tell(&line, lost, why)
+	if _, err := o.put(to, line.Bytes()); err != nil {
+		o.lose(int(lost), err)
 	}
 }
 
+// put writes whole lines, and how much of them could be written. A line that was cut short before, as by a full disk, ends first.
+func (o *output) put(to io.Writer, lines []byte) (int, error) {
+	if o.torn {
+		if _, err := to.Write([]byte{'\n'}); err != nil {
+			return 0, err
+		}
+		o.torn = false
+	}
+	n, err := to.Write(lines)
+	n = min(max(n, 0), len(lines))
+	o.torn = n > 0 && lines[n-1] != '\n'
+	return n, err
+}
+
 // gather takes what waits, and what has been lost up to now.
-func (o *output) gather() (to io.Writer, old []io.Closer, lost uint64) {
+func (o *output) gather() (to io.Writer, old []io.Closer, lost uint64, why error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.mu.timer != nil {
@@ -138,15 +156,16 @@ func (o *output) gather() (to io.Writer, old []io.Closer, lost uint64) {
 	if cap(o.mu.waiting) > 2*outputBuffer { // left from a time of trouble
 		o.mu.waiting = nil
 	}
-	to, old, lost = o.mu.to, o.mu.old, o.mu.lost
-	o.mu.old, o.mu.lost = nil, 0
-	return to, old, lost
+	to, old, lost, why = o.mu.to, o.mu.old, o.mu.lost, o.mu.why
+	o.mu.old, o.mu.lost, o.mu.why = nil, 0, nil
+	return to, old, lost, why
 }
 
-func (o *output) lose(lines int) {
+func (o *output) lose(lines int, why error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.mu.lost += uint64(lines)
+	o.mu.why = why
 }
 
 // redirect has all lines from now on written to another place, and closes the old one once nothing is written there any

@@ -44,7 +44,12 @@ func (w *writes) wants(t *testing.T, want ...string) {
 	}
 }
 
-func tellLost(to io.Writer, lost uint64) { fmt.Fprintf(to, "lost %d\n", lost) }
+func tellLost(to io.Writer, lost uint64, why error) {
+	if why != nil {
+		fmt.Fprintf(to, "%v: ", why)
+	}
+	fmt.Fprintf(to, "lost %d\n", lost)
+}
 
 func TestOutputGathersSessionLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -154,7 +159,43 @@ func TestOutputTellsWhatADiskLost(t *testing.T) {
 		w.err = nil
 		w.Unlock()
 		o.Write([]byte("again\n"))
-		w.wants(t, "again\n", "lost 6\n")
+		w.wants(t, "again\n", "the disk is full: lost 6\n")
+		o.Write([]byte("later\n"))
+		w.wants(t, "again\n", "the disk is full: lost 6\n", "later\n")
+	})
+}
+
+// narrow is a disk that takes so many bytes more.
+type narrow struct {
+	strings.Builder
+	room int
+}
+
+func (n *narrow) Write(b []byte) (int, error) {
+	some := min(n.room, len(b))
+	n.room -= some
+	n.Builder.Write(b[:some])
+	if some < len(b) {
+		return some, errors.New("the disk is full")
+	}
+	return some, nil
+}
+
+// TestOutputKeepsLinesApart: a line that a full disk has cut short does not swallow the next one.
+func TestOutputKeepsLinesApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := &narrow{room: 6}
+		o := newOutput(disk, tellLost)
+		for _, line := range []string{"one\n", "two\n", "three\n"} {
+			o.Write([]byte(line))
+			synctest.Wait()
+		}
+		disk.room = 1 << 20
+		o.Write([]byte("four\n"))
+		o.Close()
+		if want := "one\ntw\nfour\nthe disk is full: lost 2\n"; disk.String() != want {
+			t.Errorf("written: %q, want %q", disk.String(), want)
+		}
 	})
 }
 

@@ -75,8 +75,11 @@ func (r *reloader) ask(by string) {
 // look reloads a file that was written to, unless its text is what it was, and one that is due for another try.
 func (r *reloader) look(written bool) {
 	r.one.Lock()
-	tried, due := r.tried, !r.failed.IsZero() && time.Since(r.failed) >= watchAgain
+	tried, due, ended := r.tried, !r.failed.IsZero() && time.Since(r.failed) >= watchAgain, r.ended
 	r.one.Unlock()
+	if ended {
+		return
+	}
 	if written && !due {
 		digest, err := config.DigestOf(r.daemon.file().Name)
 		due = err != nil || digest != tried
@@ -112,10 +115,11 @@ func (r *reloader) resume(forGood bool) {
 func (r *reloader) Reload(by string) (control.Reloaded, error) {
 	r.one.Lock()
 	defer r.one.Unlock()
+	d := r.daemon
 	if r.ended {
+		d.log.Warn("not reloaded: this process does not serve any more", "by", by)
 		return control.Reloaded{}, balancer.ErrClosing
 	}
-	d := r.daemon
 	if h := d.herald.Load(); h != nil {
 		h.tell(systemd.Reloading())
 		defer func() { h.tell(systemd.Ready, systemd.Status(h.line())) }()

@@ -130,9 +130,6 @@ func (h *Heir) Exited() <-chan struct{} { return h.exited }
 // Status is how the process has ended. It must have.
 func (h *Heir) Status() *os.ProcessState { return h.cmd.ProcessState }
 
-// Signal passes a signal on.
-func (h *Heir) Signal(s os.Signal) { _ = h.cmd.Process.Signal(s) }
-
 // without is an environment without some variables.
 func without(environment []string, names ...string) []string {
 	var kept []string

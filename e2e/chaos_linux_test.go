@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -17,8 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"fairlead/internal/control"
 	"fairlead/internal/fakefe"
 )
@@ -26,8 +23,6 @@ import (
 const (
 	// chaosArguments has the chaos go on for longer: --minutes, and --seed for one that was printed. make chaos sets it.
 	chaosArguments = "FAIRLEAD_CHAOS"
-	// chaosInside says that the test has been given namespaces of its own.
-	chaosInside = "FAIRLEAD_E2E_CHAOS_INSIDE"
 	// chaosPatience ends what hangs: longer than any deed.
 	chaosPatience = time.Minute
 	// aShortAct and aLongAct are how long deeds go on until all is healed and counted: in the tests, and in make chaos.
@@ -77,30 +72,6 @@ func TestChaos(t *testing.T) {
 	c.run(*clients, time.Duration(*minutes*float64(time.Minute)))
 }
 
-// isolated runs the test in namespaces of its own, where ports can be made scarce and file systems filled, and tells whether it
-// could.
-func isolated(t *testing.T, program string, seed uint64) bool {
-	cmd := exec.Command(os.Args[0], "-test.run=^TestChaos$", "-test.v", "-test.count=1", "-test.timeout=0")
-	cmd.Env = append(os.Environ(), chaosInside+"=1", builtBinary+"="+program,
-		fmt.Sprintf("%s=--seed %d %s", chaosArguments, seed, os.Getenv(chaosArguments)))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
-	var said strings.Builder
-	cmd.Stdout, cmd.Stderr = io.MultiWriter(&said, os.Stdout), io.MultiWriter(&said, os.Stderr)
-	if os.Getenv(chaosArguments) == "" {
-		cmd.Stdout, cmd.Stderr = &said, &said
-	}
-	if err := cmd.Start(); err != nil {
-		t.Logf("no namespaces (%v): without shortages of ports and of room for the log", err)
-		return false
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("%v\n%s", err, said.String())
-	} else {
-		t.Log(said.String())
-	}
-	return true
-}
-
 // startChaos starts the front ends and fairlead.
 func startChaos(t *testing.T, program string, seed uint64) *chaos {
 	t.Helper()
@@ -109,15 +80,17 @@ func startChaos(t *testing.T, program string, seed uint64) *chaos {
 	if os.Getenv(chaosInside) != "" {
 		settleIn(t, dir)
 	}
-	c := &chaos{t: t, seed: seed, began: time.Now(), program: program, clock: newWrongness(t, t.TempDir()), judge: newJudge(frontEnds), logFile: filepath.Join(dir, "log"), address: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	c := &chaos{t: t, seed: seed, began: time.Now(), program: program, clock: newWrongness(t, t.TempDir()), judge: newJudge(frontEnds),
+		logFile: filepath.Join(dir, "log"), address: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
 	var addresses []string
 	var httpPort int
 	c.fes, addresses, httpPort = startWithHealth(t, frontEnds)
 	c.ship = &process{t: t, ended: make(chan struct{}), admin: fmt.Sprintf("127.0.0.1:%d", freePort(t)), socket: filepath.Join(dir, "control.sock")}
 	c.control = control.NewClient(c.ship.socket)
 	c.judge.rebalances = seed%rebalancing == 0
-	c.configured = configured{c: c, dir: t.TempDir(), addresses: addresses, more: "slow_start = \"1s\"\n", policy: "least-connections", weights: slices.Repeat([]int{1}, frontEnds),
-		out: make([]bool, frontEnds), probe: quickProbe + deepProbe(t) + fmt.Sprintf("http = \"http://{host}:%d/api/health\"\n", httpPort)}
+	c.configured = configured{c: c, dir: t.TempDir(), addresses: addresses, policy: "least-connections", more: "slow_start = \"1s\"\n",
+		weights: slices.Repeat([]int{1}, frontEnds), out: make([]bool, frontEnds), probed: make([]float64, frontEnds),
+		probe: quickProbe + deepProbe(t) + fmt.Sprintf("http = \"http://{host}:%d/api/health\"\n", httpPort)}
 	if c.judge.rebalances {
 		c.configured.more += "rebalance = \"idle\"\n"
 	}
@@ -125,35 +98,6 @@ func startChaos(t *testing.T, program string, seed uint64) *chaos {
 	c.launch(c.configured.write())
 	c.isObeyed()
 	return c
-}
-
-// settleIn makes new namespaces a place to be: with a loopback interface, its own processes, and a small file system. This process
-// is the first one there: whatever fairlead leaves behind ends with it.
-func settleIn(t *testing.T, dir string) {
-	t.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(fd)
-	request, err := unix.NewIfreq("lo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request); err != nil {
-		t.Fatalf("lo: %v", err)
-	}
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		t.Fatalf("mount: %v", err)
-	}
-	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
-		t.Fatalf("mount: %v", err)
-	}
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
-		t.Fatalf("mount: %v", err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 }
 
 // launch starts fairlead with its log in a file, and waits until it is ready.

@@ -44,12 +44,13 @@ type chaosClient struct {
 
 // chaosSession is one session of it.
 type chaosSession struct {
-	conn  *net.TCPConn
-	caps  mysqlwire.Capability
-	who   identity
-	fe    int // as an index; -1 while it is not known
-	began time.Time
-	asked uint64
+	conn     *net.TCPConn
+	caps     mysqlwire.Capability
+	who      identity
+	fe       int // as an index; -1 while it is not known
+	began    time.Time
+	answered time.Time // when it was whole for the last time that is known
+	asked    uint64
 }
 
 var chaosSessions atomic.Uint64 // names sessions
@@ -90,6 +91,7 @@ func (k *chaosClient) rest(ctx context.Context) {
 // enter logs in, and learns who serves it; nil when that has failed.
 func (k *chaosClient) enter() *chaosSession {
 	s := &chaosSession{began: time.Now(), fe: -1}
+	s.answered = s.began
 	name := fmt.Sprintf("s%d", chaosSessions.Add(1))
 	err := k.logIn(s, name)
 	k.c.judge.login(s.client(), s.began, time.Now(), err)
@@ -224,6 +226,7 @@ func (k *chaosClient) ask(s *chaosSession, most uint64) error {
 	if err := k.batch.read(s.conn, buffer); err != nil {
 		return err
 	}
+	s.answered = time.Now()
 	k.c.judge.answered(len(k.batch.starts), len(k.batch.questions)+len(k.batch.answers))
 	return nil
 }

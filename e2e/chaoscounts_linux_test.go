@@ -99,6 +99,12 @@ func (c *chaos) totals() totals {
 	return t
 }
 
+// probes counts those of a backend since its series began.
+func (c *chaos) probes(fe int) float64 {
+	n, _ := strconv.ParseFloat(c.ship.metrics()[fmt.Sprintf(`fairlead_probe_seconds_count{backend="%d",pool="fe"}`, fe+1)], 64)
+	return n
+}
+
 // forgotten is what the totals lack, for the series of a backend that has left are removed.
 type forgotten struct {
 	sessions float64

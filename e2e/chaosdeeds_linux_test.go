@@ -46,20 +46,19 @@ func deeds() []*deed {
 	killing := func(d *deed) *deed { d.kills = true; return d }
 	behind := fault(2, fakefe.FallBehind, 200*ms, 4*s)
 	behind.refuses = true
-	rude := fault(2, fakefe.ResetAfterGreeting, 50*ms, 3*s)
-	rude.drops = true
+	dropping := func(d *deed) *deed { d.drops = true; return d }
 	return append(reloadDeeds(), []*deed{
 		killing(fault(6, fakefe.Kill, 50*ms, 4*s)),
 		fault(3, fakefe.Refuse, 50*ms, 4*s),
 		fault(3, fakefe.Silent, 50*ms, 4*s),
 		fault(3, fakefe.Hang, 50*ms, 4*s),
-		fault(5, fakefe.Freeze, 50*ms, 5*s),
+		dropping(fault(5, fakefe.Freeze, 50*ms, 5*s)), // one that has gone down in silence is not waited for
 		fault(2, fakefe.ErrorFirst, 50*ms, 3*s),
-		rude,
+		dropping(fault(2, fakefe.ResetAfterGreeting, 50*ms, 3*s)),
 		fault(2, fakefe.FreezeMidResult, 50*ms, 3*s),
 		fault(3, fakefe.Slow, 500*ms, 4*s),
 		behind,
-		{name: "short black hole", weight: 3, shortest: 50 * ms, longest: 800 * ms, begin: suffers(fakefe.BlackHole), end: suffers(fakefe.None)},
+		{name: "short black hole", weight: 3, shortest: 50 * ms, longest: 800 * ms, drops: true, begin: suffers(fakefe.BlackHole), end: suffers(fakefe.None)},
 		{name: "black hole, and a new start", weight: 3, shortest: s, longest: 7 * s, kills: true, begin: suffers(fakefe.BlackHole),
 			end: func(c *chaos, q cue) error {
 				return errors.Join(c.fes[q.fe].Set(fakefe.Kill), c.fes[q.fe].Set(fakefe.None))

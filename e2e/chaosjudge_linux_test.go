@@ -166,6 +166,9 @@ func lostTwice(err error, meanwhile []span) bool {
 // ownRecovery is how long after its own trouble fairlead is not counted on.
 const ownRecovery = 200 * time.Millisecond
 
+// lateEnd is how long after something has been done to its server a session may still be ended by that.
+const lateEnd = 3 * time.Second
+
 // lost judges a session's end against its client's will: something must have been done to its server that can end it. What has
 // come before is right in any case, unless the error is errWrong.
 func (j *judge) lost(s *chaosSession, err error) {
@@ -185,8 +188,8 @@ func (j *judge) lost(s *chaosSession, err error) {
 		return
 	case errors.As(err, &refused): // some of the session's questions, the last ones, may have been refused at any time before they were
 		reasons = j.during(now.Add(-chaosPatience), now, 0, func(d span) bool { return at(d) && d.refuses })
-	default:
-		reasons = j.during(s.began, now, 0, func(d span) bool { return at(d) && d.kills && (atRest || !d.atRest) })
+	default: // by what was over long before it was still answered it can't have been
+		reasons = j.during(s.answered, now, lateEnd, func(d span) bool { return at(d) && d.kills && (atRest || !d.atRest) })
 	}
 	if len(reasons) > 0 {
 		j.mu.Lost++

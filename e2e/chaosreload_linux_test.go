@@ -21,7 +21,8 @@ type configured struct {
 	probe     string
 	more      string // keys of the pool that change little
 	weights   []int
-	out       []bool // the backends that are left out
+	out       []bool    // the backends that are left out
+	probed    []float64 // how often each one had been probed when it was left out last
 }
 
 const (
@@ -114,8 +115,18 @@ func reloadBroken(c *chaos, q cue) error {
 // leaveOut takes a backend out of the file, or puts it back.
 func leaveOut(out bool) func(c *chaos, q cue) error {
 	return func(c *chaos, q cue) error {
-		c.configured.out[q.fe], c.forgotten.may = out, true
-		return c.reload()
+		if out {
+			c.configured.probed[q.fe] = c.probes(q.fe)
+		}
+		c.configured.out[q.fe] = out
+		if err := c.reload(); err != nil || out {
+			return err
+		}
+		const few = 5 // its series may have come to as many anew
+		if before := c.configured.probed[q.fe]; before < few || c.probes(q.fe) < before {
+			c.forgotten.may = true
+		}
+		return nil
 	}
 }
 

@@ -161,7 +161,7 @@ func (s *session) replay(server splice.Conn, greeting []byte, deadline time.Time
 	answering := s.step(time.Now(), s.config.GreetingTimeout, deadline)
 	packet, _ := mysqlwire.AppendPacket(nil, login.Append(nil), 1)
 	if err := server.Write(packet, answering.until); err != nil {
-		return nil, s.moving.spare(replayError(err, answering))
+		return nil, s.moving.blame(replayError(err, answering))
 	}
 	s.Moved(uint64(len(packet)), 0)
 	buffer := packetBuffers.Get().(*[packetBuffer]byte)
@@ -173,7 +173,7 @@ func (s *session) replay(server splice.Conn, greeting []byte, deadline time.Time
 		}
 		n, err := server.Read(buffer[got:], answering.until)
 		if err != nil {
-			return nil, s.moving.spare(replayError(err, answering))
+			return nil, s.moving.blame(replayError(err, answering))
 		}
 		got += n
 	}

@@ -55,12 +55,12 @@ func (s *session) rescue(p *passed, silent bool) bool {
 	return true
 }
 
-// spare places no blame, and ends the attempts, where a rescued login has lost its second server as well: the login itself
-// may be what they can't bear, and no third one is to see it.
-func (m *move) spare(err error) error {
+// blame leaves a server that has not answered a login without blame where another one was lost with it before: the login itself
+// may be what they can't bear, and one client must not make every backend a suspect.
+func (m *move) blame(err error) error {
 	var failed *setupError
 	if m.lost != nil && errors.As(err, &failed) {
-		failed.own, failed.hopeless = true, true
+		failed.own = true
 	}
 	return err
 }

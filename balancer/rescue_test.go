@@ -183,7 +183,36 @@ func TestLoginsThatCanNotBeRescued(t *testing.T) {
 	}
 }
 
-// TestALoginThatNoServerBears: only two of them get to see it, and neither is blamed.
+// TestALoginThatTwoServersLose is the third one's.
+func TestALoginThatTwoServersLose(t *testing.T) {
+	eachEngine(t, func(t *testing.T, kind string) {
+		loser := func(greeting string) string {
+			return backendOf(t, func(c *net.TCPConn) {
+				io.WriteString(c, greeting)
+				_, _, err := mysqlwire.ReadPacket(c, nil, mysqlwire.MaxPayload)
+				if err != nil {
+					t.Errorf("the login: %v", err)
+				}
+			})
+		}
+		first, second, third := loser(plainGreeting), loser(secondGreeting(mysqlwire.StarRocksCapabilities)), survivor(t)
+		r := serve(t, kind, beginWith, first, second, third)
+		c := r.dial()
+		expect(t, c, plainGreeting)
+		c.send(richLogin())
+		wantRescue(t, r, c, first, third)
+		if n := r.gauge("redispatches_total", "fe", second, "replay_closed"); n != 1 {
+			t.Errorf("the second loss is counted %v times", n)
+		}
+		for _, b := range r.Pools()[0].Backends() {
+			if b.State() != Unknown {
+				t.Errorf("%s is %v now", b.Name, b.State())
+			}
+		}
+	})
+}
+
+// TestALoginThatNoServerBears: each of them gets to see it once, and none is blamed.
 func TestALoginThatNoServerBears(t *testing.T) {
 	eachEngine(t, func(t *testing.T, kind string) {
 		seen := make(chan string, 3)
@@ -208,7 +237,7 @@ func TestALoginThatNoServerBears(t *testing.T) {
 			t.Errorf("the answer is %v, %v", refused, err)
 		}
 		r.wantReject("no_backend")
-		if len(seen) != 2 {
+		if len(seen) != len(backends) {
 			t.Errorf("%d servers have seen it", len(seen))
 		}
 		for _, b := range r.Pools()[0].Backends() {

@@ -152,15 +152,15 @@ func (j *judge) login(client string, began, ended time.Time, err error) {
 		ended.Sub(began).Round(time.Millisecond), err, slices.Sorted(maps.Keys(touched)))
 }
 
-// lostTwice tells whether a login may have been lost by one server and then by the one to which it was moved: no third one gets
-// to see it, lest a login that kills servers kills them all.
+// lostTwice tells whether a login may have been lost by one server and then by the one to which it was moved, once that one had
+// asked the client for its password anew: with that the client has begun with it for good.
 func lostTwice(err error, meanwhile []span) bool {
 	at := make(map[int]bool)
 	for _, s := range meanwhile {
 		at[s.fe] = true
 	}
 	var refused *mysqlwire.ServerError
-	return len(at) > 1 && (!errors.As(err, &refused) || strings.Contains(refused.Message, "(login: "))
+	return len(at) > 1 && !errors.As(err, &refused)
 }
 
 // ownRecovery is how long after its own trouble fairlead is not counted on.

@@ -76,7 +76,7 @@ func (p *Pool) handover(now time.Time) PoolHandover {
 	all := make([]BackendHandover, len(p.mu.backends))
 	for i, b := range p.mu.backends {
 		all[i] = BackendHandover{Name: b.Name, Address: b.mu.config.Address, Verdict: verdictNames[b.mu.condition.verdict],
-			Suspect: b.mu.condition.suspect, Standing: b.mu.standing, Since: clock.Told(b.mu.since, now), Reason: b.mu.reason,
+			Suspect: b.mu.condition.suspect, Standing: b.mu.standing.told(now), Since: clock.Told(b.mu.since, now), Reason: b.mu.reason,
 			Trouble: b.mu.trouble, SuspectAt: clock.Told(b.mu.suspectAt, now), Succeeded: clock.Told(b.mu.succeeded, now),
 			Ramp:     clock.Told(p.mu.seats[i].ramp, now),
 			Unproven: b.mu.unproven, Role: b.mu.role, RoleFrom: b.mu.roleFrom, Version: b.mu.probe.Version,

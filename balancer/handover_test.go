@@ -3,6 +3,7 @@ package balancer
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -141,6 +142,31 @@ func TestReorder(t *testing.T) {
 	}
 	if absent := r.Status().Absent; len(absent) != 1 || absent[0].Backend != "four" {
 		t.Errorf("kept: %+v", absent)
+	}
+}
+
+// TestRestoredDeadline: the deadline of an order that another process has told is kept with a monotonic reading, so that a jump of the
+// clock later on neither cuts sessions early nor spares them.
+func TestRestoredDeadline(t *testing.T) {
+	r := newRig(t, nil)
+	one := r.join(nil, "one")[0]
+	b := balancerOf(r.Pool)
+	deadline := time.Now().Add(time.Hour).Round(0)
+	for name, restore := range map[string]func(...Standing){
+		"Restore": func(o ...Standing) { b.Restore(o) },
+		"Reorder": func(o ...Standing) { b.Reorder(o) },
+	} {
+		restore(Standing{Pool: "fe", Backend: "one", Order: Drain, At: deadline.Add(-2 * time.Hour), Deadline: deadline},
+			Standing{Pool: "fe", Backend: "two", Order: Drain, Deadline: deadline})
+		two := r.Status().Absent
+		if len(two) != 1 {
+			t.Fatalf("%s: kept: %+v", name, two)
+		}
+		for _, kept := range []time.Time{one.mu.standing.Deadline, two[0].Deadline} {
+			if !kept.Equal(deadline) || !strings.Contains(kept.String(), " m=+") { // as package time writes it for debugging
+				t.Errorf("%s: the deadline %v has become %v", name, deadline, kept)
+			}
+		}
 	}
 }
 

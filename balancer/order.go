@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"fairlead/internal/clock"
 )
 
 // Order is what a person has said of a backend. It stands until another order.
@@ -57,6 +59,17 @@ type Standing struct {
 	CloseIdle bool `json:"close_idle,omitempty"`
 	// Deadline is when the sessions that are left are cut; zero lets them go on.
 	Deadline time.Time `json:"deadline,omitzero"`
+}
+
+// told is the order for another process, heard one that another process has told.
+func (o Standing) told(now time.Time) Standing {
+	o.At, o.Deadline = clock.Told(o.At, now), clock.Told(o.Deadline, now)
+	return o
+}
+
+func (o Standing) heard(now time.Time) Standing {
+	o.At, o.Deadline = clock.Kept(o.At, now), clock.Kept(o.Deadline, now)
+	return o
 }
 
 // reason is the order in a backend's status and in the log.
@@ -121,17 +134,20 @@ func (p *Pool) recall(b *Backend) {
 	p.obey(b, o)
 }
 
-// Orders are all that stand, those for backends that are no members now among them.
+// Orders are all that stand, those for backends that are no members now among them, for another process.
 func (b *Balancer) Orders() []Standing {
 	var all []Standing
+	now := time.Now()
 	for _, p := range b.now().pools {
 		p.mu.Lock()
 		for _, member := range p.mu.backends {
 			if member.mu.standing.Order != Enable {
-				all = append(all, member.mu.standing)
+				all = append(all, member.mu.standing.told(now))
 			}
 		}
-		all = append(all, p.mu.absent...)
+		for _, o := range p.mu.absent {
+			all = append(all, o.told(now))
+		}
 		p.mu.Unlock()
 	}
 	return all
@@ -140,7 +156,9 @@ func (b *Balancer) Orders() []Standing {
 // Restore gives orders that stood in an earlier process. Those for backends that are not members yet are kept for them;
 // those for pools that are not there are returned.
 func (b *Balancer) Restore(orders []Standing) (lost []Standing) {
+	now := time.Now()
 	for _, o := range orders {
+		o = o.heard(now)
 		p := b.Pool(o.Pool)
 		if p == nil || o.Order == Enable {
 			lost = append(lost, o)

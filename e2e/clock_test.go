@@ -10,9 +10,10 @@ import (
 	"testing"
 )
 
-// TestNothingDependsOnTheWallClock: a jump of the system's clock, as TestChaos makes them, changes no deadline and no duration as long as all times keep Go's monotonic reading. This holds that no time is turned into
-// a number of seconds since 1970, or stripped of that reading, where sessions, probes and limits are kept. (What is written to a
-// file or sent to another process, such as the deadline of a drain, has to be the time of day.)
+// TestNothingDependsOnTheWallClock: a jump of the system's clock, as TestChaos makes them, changes no deadline and no duration as
+// long as all times keep Go's monotonic reading. This holds that no time is turned into a number of seconds since 1970, or stripped
+// of that reading, where sessions, probes and limits are kept. (What is written to a file or sent to another process, such as the
+// deadline of a drain, has to be the time of day; see internal/clock.)
 func TestNothingDependsOnTheWallClock(t *testing.T) {
 	const (
 		seed  = "../internal/command/demo.go" // makes a random number of it

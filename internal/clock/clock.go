@@ -12,8 +12,8 @@ const (
 	onTheWay = time.Minute
 )
 
-// Told is a time of this process, noted in the past, for somebody who compares it with the system's clock as it is now: it is as
-// long ago by that clock as it is in truth. Unless the clock has jumped since then it is the same time. Zero stays zero.
+// Told is a time of this process for somebody who compares it with the system's clock as it is now: by that clock it is as long
+// ago, or as far ahead, as it is in truth. Unless the clock has jumped since then it is the same time. Zero stays zero.
 func Told(then, now time.Time) time.Time {
 	if then.IsZero() {
 		return then
@@ -36,4 +36,13 @@ func Heard(then, told, now time.Time) time.Time {
 		told = now
 	}
 	return now.Add(min(0, then.Sub(told)))
+}
+
+// Kept is a time of day by which this process goes from now on: it stays as far from the present time as it is by the system's
+// clock now, whatever that does later. Zero stays zero.
+func Kept(at, now time.Time) time.Time {
+	if at.IsZero() {
+		return at
+	}
+	return now.Add(at.Sub(now))
 }

@@ -39,6 +39,28 @@ func TestTold(t *testing.T) {
 	}
 }
 
+// TestKept: what was agreed on by the time of day keeps its distance when the clock jumps after that.
+func TestKept(t *testing.T) {
+	now := time.Now()
+	if got := Kept(time.Time{}, now); !got.IsZero() {
+		t.Errorf("nothing becomes %v", got)
+	}
+	for _, ahead := range []time.Duration{5 * time.Minute, -5 * time.Minute} {
+		got := Kept(now.Add(ahead).Round(0), now)
+		if is := got.Sub(now); is != ahead {
+			t.Errorf("%v ahead becomes %v", ahead, is)
+		}
+		for _, by := range []time.Duration{time.Hour, -time.Hour} {
+			if is := got.Sub(jumped(t, now, by)); is != ahead {
+				t.Errorf("%v ahead becomes %v after a jump by %v", ahead, is, by)
+			}
+			if told := Told(got, jumped(t, now, by)); told.Round(0).Sub(jumped(t, now, by).Round(0)) != ahead {
+				t.Errorf("%v ahead is told as %v after a jump by %v", ahead, told, by)
+			}
+		}
+	}
+}
+
 func TestHeard(t *testing.T) {
 	now := time.Now()
 	if got := Heard(time.Time{}, now, now); !got.IsZero() {

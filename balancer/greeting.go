@@ -45,16 +45,20 @@ func (s *session) readGreeting(b []byte) (whole bool, err error) {
 		return false, nil
 	}
 	greeting, err := mysqlwire.ParseGreeting(b[mysqlwire.HeaderLen:end])
-	var refused *mysqlwire.ServerError
-	switch {
-	case errors.As(err, &refused):
-		return false, &setupError{reason: "greeting_error", text: fmt.Sprintf("greeting: error %d: %.200q", refused.Code, refused.Message)}
-	case err != nil:
-		return false, &setupError{reason: "greeting_malformed", text: "greeting: " + err.Error()}
+	if err != nil {
+		return false, noGreeting(err)
 	}
 	s.login.connectionID, s.login.capabilities = greeting.ConnectionID, greeting.Capabilities
 	s.tells = greeting.Status&mysqlwire.StatusAutocommit != 0
 	return true, nil
+}
+
+// noGreeting is the failure of a server whose first packet is something else.
+func noGreeting(err error) *setupError {
+	if refused, ok := errors.AsType[*mysqlwire.ServerError](err); ok {
+		return &setupError{reason: "greeting_error", text: fmt.Sprintf("greeting: error %d: %.200q", refused.Code, refused.Message)}
+	}
+	return &setupError{reason: "greeting_malformed", text: "greeting: " + err.Error()}
 }
 
 // greetingError places the blame for a greeting that did not come.

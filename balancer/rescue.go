@@ -58,8 +58,7 @@ func (s *session) rescue(p *passed, silent bool) bool {
 // blame leaves a server that has not answered a login without blame where another one was lost with it before: the login itself
 // may be what they can't bear, and one client must not make every backend a suspect.
 func (m *move) blame(err error) error {
-	var failed *setupError
-	if m.lost != nil && errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*setupError](err); ok && m.lost != nil {
 		failed.own = true
 	}
 	return err

@@ -143,10 +143,10 @@ func (s *session) lead() (splice.Conn, []byte, error) {
 			tried = append(tried, m.lost)
 		}
 	}
-	for failed := (*setupError)(nil); ; {
+	for last := (*setupError)(nil); ; {
 		if err := s.acquire(tried, deadline); err != nil {
-			if failed != nil && errors.Is(err, ErrNoBackend) {
-				err = failed
+			if last != nil && errors.Is(err, ErrNoBackend) {
+				err = last
 			}
 			return nil, nil, err
 		}
@@ -155,7 +155,7 @@ func (s *session) lead() (splice.Conn, []byte, error) {
 			return server, greeting, nil
 		}
 		b := s.lease.Backend
-		blame := errors.As(err, &failed)
+		failed, blame := errors.AsType[*setupError](err)
 		if blame {
 			b.metrics.Redispatch(failed.reason)
 			if !failed.own {
@@ -170,7 +170,7 @@ func (s *session) lead() (splice.Conn, []byte, error) {
 		case failed.hopeless, !time.Now().Before(deadline):
 			return nil, nil, failed
 		}
-		tried = append(tried, b)
+		tried, last = append(tried, b), failed
 	}
 }
 
@@ -222,8 +222,8 @@ func (s *session) attempt(deadline time.Time) (splice.Conn, []byte, error) {
 			b.prefer(address)
 			return server, greeting, nil
 		}
-		var this *setupError
-		if !errors.As(err, &this) || this.hopeless {
+		this, blame := errors.AsType[*setupError](err)
+		if !blame || this.hopeless {
 			return nil, nil, err
 		}
 		if failed == nil || !this.own {

@@ -97,6 +97,9 @@ func TestManifestConfig(t *testing.T) {
 	if m == nil || f.Shutdown.Grace+f.Shutdown.Drain >= seconds(t, m[1]) {
 		t.Errorf("the pod is killed after %v s, before grace (%v) and drain (%v) are over", m, f.Shutdown.Grace, f.Shutdown.Drain)
 	}
+	if !f.Reload.Watch {
+		t.Error("a changed ConfigMap is not followed")
+	}
 	if d := f.Discoveries["fe"]; d.Type != config.DNS {
 		t.Errorf("the discovery is %+v", d)
 	}

@@ -22,8 +22,10 @@ const (
 	directoryMode = 0o755
 	// longestPath is what fits into a sockaddr_un of Linux beside the NUL at its end (unix(7)); elsewhere it is a few bytes less.
 	longestPath = 107
-	// knock bounds the wait for a sign of life from whoever has the socket.
+	// knock bounds the wait for a sign of life from whoever has the socket, and for the lock of its directory.
 	knock = 2 * time.Second
+	// lockAgain is when that lock is tried again, which others of us hold for a moment only.
+	lockAgain = 5 * time.Millisecond
 )
 
 // ErrInUse is wrapped by the error of Listen when another process answers at the socket.
@@ -149,11 +151,19 @@ func lock(directory string) (unlock func(), err error) {
 	if err != nil {
 		return nil, reason(err)
 	}
-	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX); err != nil {
-		d.Close()
-		return nil, fmt.Errorf("lock the directory: %w", err)
+	for over := time.Now().Add(knock); ; time.Sleep(lockAgain) {
+		err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		switch {
+		case err == nil:
+			return func() { d.Close() }, nil
+		case !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR):
+			d.Close()
+			return nil, fmt.Errorf("lock the directory: %w", err)
+		case time.Now().After(over):
+			d.Close()
+			return nil, errors.New("somebody holds a lock on the directory (lslocks tells who): take a directory of fairlead's own, such as /run/fairlead")
+		}
 	}
-	return func() { d.Close() }, nil
 }
 
 // clear removes a socket that nobody answers at.

@@ -185,3 +185,27 @@ func TestListenAccess(t *testing.T) {
 		l.Close()
 	}
 }
+
+// TestListenInALockedDirectory: whoever else holds a lock on the socket's directory, as anybody can in /tmp, does not hang the start.
+func TestListenInALockedDirectory(t *testing.T) {
+	dir := shortDir(t)
+	d, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Listen(filepath.Join(dir, "s"), Access{}); err == nil || !strings.Contains(err.Error(), "holds a lock") {
+		t.Errorf("with the lock held: %v", err)
+	}
+	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_UN); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Listen(filepath.Join(dir, "s"), Access{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+}

@@ -3,7 +3,6 @@ package e2e
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -336,6 +335,3 @@ func (n *vipNode) awaitScript() {
 		return strings.Contains(n.lab.logs[n.name+" keepalived"].String(), "Entering BACKUP STATE")
 	})
 }
-
-// vipTarget is where clients go.
-func vipTarget() string { return net.JoinHostPort(vipAddress, vipPort) }

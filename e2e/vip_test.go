@@ -26,6 +26,9 @@ import (
 // in network namespaces of their own.
 const vipRole = "FAIRLEAD_VIP_ROLE"
 
+// vipGoal names where a client goes.
+const vipGoal = "FAIRLEAD_VIP_GOAL"
+
 // vipEvery is the time from one login to the next, whatever becomes of them. FAIRLEAD_VIP_EVERY=5ms looks closer.
 var vipEvery = func() time.Duration {
 	if d, err := time.ParseDuration(os.Getenv("FAIRLEAD_VIP_EVERY")); err == nil && d > 0 {
@@ -35,12 +38,16 @@ var vipEvery = func() time.Duration {
 }()
 
 const (
-	// vipPrompt is what a login may take without being called disturbed. A SYN that is lost costs a second.
+	// vipPrompt is what a login may take without being called disturbed, on a machine that does not keep anybody waiting. A
+	// SYN that is lost costs a second.
 	vipPrompt = 500 * time.Millisecond
 	// vipGiveUp is when the client gives a login up. A SYN that is lost twice costs three seconds.
 	vipGiveUp = 4 * time.Second
-	// vipCalm is how many undisturbed logins in a row show that all is well.
+	// vipCalm is how many good logins in a row show that all is well.
 	vipCalm = 20
+	// vipSteps is how many steps a move of the VIP has at most that each take as long as a whole login: a process has to be
+	// woken up for each, and each login takes several such.
+	vipSteps = 4
 )
 
 func init() {
@@ -79,7 +86,7 @@ func vipServe() error {
 // it began, how long it took, and what went wrong.
 func vipKnock(in io.Reader, out io.Writer) error {
 	config := mysql.NewConfig()
-	config.User, config.Net, config.Addr = "root", "tcp", vipTarget()
+	config.User, config.Net, config.Addr = "root", "tcp", os.Getenv(vipGoal)
 	connector, err := mysql.NewConnector(config)
 	if err != nil {
 		return err
@@ -125,14 +132,14 @@ func vipLogin(connector driver.Connector) error {
 	return rows.Next(make([]driver.Value, 1))
 }
 
-// vipLogins is a login of the client, as it was printed.
+// vipAttempt is a login of the client, as it was printed.
 type vipAttempt struct {
 	began time.Time
 	took  time.Duration
 	fault string // empty when there was none
 }
 
-func (a vipAttempt) disturbed() bool { return a.fault != "" || a.took > vipPrompt }
+func (a vipAttempt) disturbed(prompt time.Duration) bool { return a.fault != "" || a.took > prompt }
 
 func parseAttempt(t *testing.T, line string) vipAttempt {
 	t.Helper()
@@ -164,9 +171,10 @@ type vipClient struct {
 	all   []vipAttempt
 }
 
-func (l *vipLab) startClient() *vipClient {
+func (l *vipLab) startClient(goal string) *vipClient {
 	l.t.Helper()
 	c := &vipClient{t: l.t, cmd: l.command("client", "client", os.Args[0]), lines: make(chan string, 1<<12)}
+	c.cmd.Env = append(c.cmd.Env, vipGoal+"="+goal)
 	var err error
 	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
 		l.t.Fatal(err)
@@ -205,7 +213,7 @@ func (c *vipClient) next() (vipAttempt, bool) {
 	}
 }
 
-// awaitCalm waits for a number of undisturbed logins in a row that began after a moment.
+// awaitCalm waits for a number of good logins in a row that began after a moment.
 func (c *vipClient) awaitCalm(after time.Time) {
 	c.t.Helper()
 	timeout := time.Now().Add(patience)
@@ -214,7 +222,7 @@ func (c *vipClient) awaitCalm(after time.Time) {
 		switch {
 		case !ok:
 			c.t.Fatal("the client has ended")
-		case a.disturbed():
+		case a.fault != "":
 			calm = 0
 		case a.began.After(after):
 			calm++
@@ -237,61 +245,8 @@ func (c *vipClient) stop() {
 	}
 }
 
-// vipOutage is what a client has seen of a fault.
-type vipOutage struct {
-	logins, failed, slow int
-	lasted               time.Duration // from the first disturbed login's beginning to that of the first one after them
-	faults               []string
-}
-
-// vipJudge sums up the logins: all of them, so that one under way when the fault came is among them.
-func vipJudge(all []vipAttempt) vipOutage {
-	o := vipOutage{logins: len(all)}
-	var first, last, after time.Time
-	for _, a := range all {
-		if !a.disturbed() {
-			continue
-		}
-		if a.fault != "" {
-			o.failed++
-			o.faults = append(o.faults, a.fault)
-		} else {
-			o.slow++
-		}
-		if first.IsZero() || a.began.Before(first) {
-			first = a.began
-		}
-		if a.began.After(last) {
-			last = a.began
-		}
-	}
-	for _, a := range all {
-		if a.began.After(last) && (after.IsZero() || a.began.Before(after)) {
-			after = a.began
-		}
-	}
-	if !first.IsZero() {
-		o.lasted = after.Sub(first)
-	}
-	return o
-}
-
-// TestVIPJudge: what counts as an outage.
-func TestVIPJudge(t *testing.T) {
-	at := func(ms int, took time.Duration, fault string) vipAttempt {
-		return vipAttempt{time.UnixMilli(int64(ms)), took, fault}
-	}
-	// In the order in which they ended.
-	o := vipJudge([]vipAttempt{at(0, 1, ""), at(50, 1, ""), at(150, 1, "refused"), at(250, 1, ""), at(300, 1, ""), at(200, time.Second, ""), at(100, time.Minute, "reset")})
-	if o.failed != 2 || o.slow != 1 || o.logins != 7 || o.lasted != 150*time.Millisecond {
-		t.Errorf("got %+v", o)
-	}
-	if o := vipJudge([]vipAttempt{at(0, 1, ""), at(50, 1, "")}); o.failed != 0 || o.slow != 0 || o.lasted != 0 {
-		t.Errorf("without a fault: %+v", o)
-	}
-}
-
-// TestVIP: two nodes share a VIP; what happens to the one that holds it, and what a client sees of that.
+// TestVIP: two nodes share a VIP; what happens to the one that holds it, and what a client sees of that. Another client,
+// which goes to a front end directly, tells what the machine alone costs at the same time.
 func TestVIP(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
@@ -302,7 +257,8 @@ func TestVIP(t *testing.T) {
 		most  time.Duration // of an outage
 		fails bool          // whether logins may fail
 		// between says that the fault comes just after a login's end. A login that is under way when the VIP moves, for
-		// the few milliseconds that it takes, is cut by the other node, which knows nothing of it, whoever moves the VIP.
+		// the few milliseconds that it takes, is cut by the other node, which knows nothing of it, whoever moves the VIP. Where
+		// logins take as long as the time between them, there is no such moment.
 		between bool
 	}{
 		// The bound.
@@ -317,7 +273,8 @@ func TestVIP(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newVIPLab(t)
-			client := l.startClient()
+			control := l.startClient(net.JoinHostPort(vipFE, vipPort))
+			client := l.startClient(net.JoinHostPort(vipAddress, vipPort))
 			client.awaitCalm(time.Time{})
 			if !c.between {
 				<-time.After(rand.N(vipEvery)) // anywhere between two ticks of the client
@@ -329,18 +286,20 @@ func TestVIP(t *testing.T) {
 			client.awaitCalm(time.Now())
 			l.nodes[0].awaitVIP(false)
 			client.stop()
-			o := vipJudge(client.all)
-			t.Logf("%s: outage %d ms, %d logins failed and %d slow of %d; the VIP was seen on the other node after %d ms",
-				c.name, o.lasted.Milliseconds(), o.failed, o.slow, o.logins, moved.Milliseconds())
+			control.stop()
+			late := control.lateness()
+			o := vipJudge(client.all, vipPrompt+late)
+			t.Logf("%s: outage %d ms, %d logins failed and %d slow of %d; the VIP was seen on the other node after %d ms; the machine has cost others %d ms",
+				c.name, o.lasted.Milliseconds(), o.failed, o.slow, o.logins, moved.Milliseconds(), late.Milliseconds())
 			for i, fault := range o.faults {
 				if i < 3 {
 					t.Log(fault)
 				}
 			}
-			if o.lasted > c.most {
-				t.Errorf("an outage of %v, at most %v is allowed", o.lasted, c.most)
+			if most := c.most + vipSteps*late; o.lasted > most {
+				t.Errorf("an outage of %v, at most %v is allowed", o.lasted, most)
 			}
-			if o.failed > 0 && !c.fails {
+			if o.failed > 0 && !c.fails && late < vipEvery/2 {
 				t.Errorf("%d logins failed, none may", o.failed)
 			}
 		})

@@ -118,6 +118,38 @@ func TestGateRates(t *testing.T) {
 }
 
 // TestGateMemory: as many sources as there may be, and more.
+// New rates hold for sources that are known from their next client on, and forgive nothing that is spent.
+func TestGateRatesChange(t *testing.T) {
+	g, wait := gateAt(GateConfig{RatePerSource: 2, RatePerSourceBurst: 3})
+	for i, step := range []struct {
+		rate, burst int
+		wait        time.Duration
+		let         int // of ten
+	}{
+		{2, 3, 0, 3},
+		{2, 8, 0, 0}, // nothing has come back yet
+		{2, 8, time.Minute, 8},
+		{5, 8, 0, 0},
+		{5, 8, time.Second, 5},
+		{5, 2, time.Minute, 2},
+		{0, 0, 0, 10},
+	} {
+		g.config.RatePerSource, g.config.RatePerSourceBurst = step.rate, step.burst
+		g.configure(g.config)
+		wait(step.wait)
+		let := 0
+		for range 10 {
+			if p, reason := g.admit(ip("10.0.0.1")); reason == "" {
+				p.release()
+				let++
+			}
+		}
+		if let != step.let {
+			t.Errorf("step %d: %d are let in, want %d", i, let, step.let)
+		}
+	}
+}
+
 func TestGateMemory(t *testing.T) {
 	g, wait := gateAt(GateConfig{MaxSessionsPerSource: 2, RatePerSource: 1})
 	g.places = 100

@@ -94,6 +94,41 @@ func TestNoHeader(t *testing.T) {
 	})
 }
 
+// What came behind a header waits for a server with its session, and with no other.
+func TestBehindTheHeader(t *testing.T) {
+	eachEngine(t, func(t *testing.T, kind string) {
+		heard := make(chan string, 3)
+		server := backendOf(t, func(c *net.TCPConn) {
+			b, _ := io.ReadAll(c)
+			heard <- string(b)
+		})
+		r := serve(t, kind, func(c *Config, o *Options) {
+			proxied(nil)(c, o)
+			c.Pools[0].Protocol, c.Pools[0].MaxSessions, c.Pools[0].Queue = TCP, 1, 10
+		}, server)
+		said := []string{"one", "twotwo", "threethreethree"}
+		var all []*client
+		for i, what := range said {
+			c := r.dial()
+			c.send(announcedV1 + what)
+			eventually(t, "the client to wait, but for the first one", func() bool {
+				s := r.Pool("fe").Status()
+				return s.Sessions == 1 && s.Queued == i
+			})
+			all = append(all, c)
+		}
+		for i, c := range all {
+			c.CloseWrite()
+			c.rest()
+			c.Close()
+			r.wantEnd("client_closed")
+			if got := <-heard; got != said[i] {
+				t.Errorf("the server hears %q, want %q", got, said[i])
+			}
+		}
+	})
+}
+
 // asError reads an ERR packet's payload as the driver would.
 func asError(payload []byte) error {
 	e, err := mysqlwire.ParseError(payload)

@@ -23,6 +23,8 @@ func TestGlobs(t *testing.T) {
 		{"a?c", "abc", true},
 		{"a?c", "aüc", true},
 		{"a?c", "ac", false},
+		{"a?c", "abcd", false},
+		{"a?c", "xabc", false},
 		{"fe[0-9]", "fe7", true},
 		{"fe[0-9]", "fex", false},
 		{"fe[^0-9]", "fex", true},
@@ -136,6 +138,7 @@ func TestCovers(t *testing.T) {
 		{"wider", RouteConfig{User: []string{"a"}, Program: []string{"x"}}, RouteConfig{User: []string{"a"}}, false},
 		{"networks", RouteConfig{Source: networks("10.0.0.0/8")}, RouteConfig{Source: networks("10.1.0.0/16"), User: []string{"a"}}, true},
 		{"wider networks", RouteConfig{Source: networks("10.1.0.0/16")}, RouteConfig{Source: networks("10.0.0.0/8")}, false},
+		{"a wider network at the same address", RouteConfig{Source: networks("10.0.0.0/16")}, RouteConfig{Source: networks("10.0.0.0/8")}, false},
 		{"any network", RouteConfig{Source: networks("10.1.0.0/16")}, RouteConfig{User: []string{"a"}}, false},
 	} {
 		if got := c.earlier.covers(c.later); got != c.want {

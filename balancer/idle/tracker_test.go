@@ -156,6 +156,22 @@ func TestPieces(t *testing.T) {
 	}
 }
 
+// TestHalfAHeader: a packet has begun, although nothing is known of it.
+func TestHalfAHeader(t *testing.T) {
+	for side, hear := range []func(*Tracker, []byte){(*Tracker).Client, (*Tracker).Server} {
+		for n := 1; n <= mysqlwire.HeaderLen; n++ {
+			tracker := New(plain, true)
+			if !tracker.Idle() {
+				t.Fatal("a new session is not idle")
+			}
+			hear(&tracker, []byte("\x00\x00\x01\x00")[:n]) // of 64 KiB
+			if tracker.Idle() {
+				t.Errorf("a session is idle after %d bytes of a header from side %d", n, side)
+			}
+		}
+	}
+}
+
 // TestUnseen: what passes unseen within one packet loses nothing; else the server's side is known again with the next command.
 func TestUnseen(t *testing.T) {
 	tracker := New(plain, false)

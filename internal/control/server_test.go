@@ -279,3 +279,34 @@ func TestStatusJSON(t *testing.T) {
 		}
 	}
 }
+
+// TestSlow: whoever takes too long for a question, or for its body, or does nothing with a connection, is cut off.
+func TestSlow(t *testing.T) {
+	_, _, b := serve(t)
+	s := NewServer(b, About{}, slog.New(slog.DiscardHandler))
+	for what, bound := range map[string]time.Duration{"header": s.http.ReadHeaderTimeout, "request": s.http.ReadTimeout, "answer": s.http.WriteTimeout, "idle": s.http.IdleTimeout} {
+		if bound <= 0 || bound > time.Minute {
+			t.Errorf("%s: the bound is %v", what, bound)
+		}
+	}
+	s.http.ReadHeaderTimeout, s.http.ReadTimeout, s.http.IdleTimeout = time.Millisecond, time.Millisecond, time.Millisecond
+	_, path := answering(t, s)
+	for _, sent := range []string{
+		"", "GET /v1/sta", "GET /v1/status HTTP/1.1\r\nHost: x\r\n",
+		"POST /v1/backends/drain HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{\"backend\"",
+		"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n",
+	} {
+		conn, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(conn, sent) // it may be cut off already
+		if err := conn.SetDeadline(time.Now().Add(2 * patience)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadAll(conn); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%.40q is waited for without end", sent)
+		}
+		conn.Close()
+	}
+}

@@ -54,7 +54,7 @@ type chaos struct {
 // hears its own answers and nothing else, byte for byte, the counts are exact, and nothing is left of it all.
 func TestChaos(t *testing.T) {
 	options := flag.NewFlagSet("chaos", flag.ContinueOnError)
-	fresh := uint64(13) // among the other tests always the same: what is new there is found by them, and here by make chaos
+	fresh := uint64(22) // with deeds of all kinds, and among the other tests always the same: make chaos finds what they do not
 	if os.Getenv(chaosArguments) != "" {
 		fresh = uint64(time.Now().UnixNano()) % 1e6
 	}

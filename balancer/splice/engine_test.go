@@ -169,6 +169,19 @@ func setUp(t *testing.T, e Engine, setup Setup) (client *net.TCPConn, done <-cha
 	return client, returned
 }
 
+// setUpWith is setUp for what begins with a connection to a server.
+func setUpWith(t *testing.T, e Engine, backend *net.TCPListener, setup func(task Task, server Conn)) (client *net.TCPConn, done <-chan struct{}) {
+	t.Helper()
+	return setUp(t, e, func(task Task) {
+		server, err := task.Dial(addressOf(backend), netip.Addr{}, late())
+		if err != nil {
+			t.Errorf("dial: %v", err)
+			return
+		}
+		setup(task, server)
+	})
+}
+
 func await[T any](t *testing.T, what string, c <-chan T) (v T) {
 	t.Helper()
 	select {

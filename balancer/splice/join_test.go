@@ -14,12 +14,7 @@ func TestBytesAndEndsBeforeTheJoinAreKept(t *testing.T) {
 			backend := listenTCP(t)
 			dialled, ready := make(chan struct{}), make(chan Task, 1)
 			r := newRecord()
-			client, _ := setUp(t, e, func(task Task) {
-				server, err := task.Dial(addressOf(backend), netip.Addr{}, late())
-				if err != nil {
-					t.Errorf("dial: %v", err)
-					return
-				}
+			client, _ := setUpWith(t, e, backend, func(task Task, server Conn) {
 				close(dialled)
 				ready <- task
 				want(t, "park", task.Park(late()), nil)
@@ -60,12 +55,7 @@ func TestResetBeforeTheJoin(t *testing.T) {
 		backend := listenTCP(t)
 		ready := make(chan Task, 1)
 		r := newRecord()
-		client, _ := setUp(t, e, func(task Task) {
-			server, err := task.Dial(addressOf(backend), netip.Addr{}, late())
-			if err != nil {
-				t.Errorf("dial: %v", err)
-				return
-			}
+		client, _ := setUpWith(t, e, backend, func(task Task, server Conn) {
 			ready <- task
 			want(t, "park", task.Park(late()), nil)
 			task.Join(Joint{Server: server, Owner: r})
@@ -90,13 +80,8 @@ func TestCutBeforeTheJoin(t *testing.T) {
 		r := connectThrough(t, e, nil) // another one, that goes on
 		backend := listenTCP(t)
 		cut := newRecord()
-		client, _ := setUp(t, e, func(task Task) {
-			server, err := task.Dial(addressOf(backend), netip.Addr{}, late())
-			if err != nil {
-				t.Errorf("dial: %v", err)
-				return
-			}
-			_, err = task.Client().Read(make([]byte, 1), late())
+		client, _ := setUpWith(t, e, backend, func(task Task, server Conn) {
+			_, err := task.Client().Read(make([]byte, 1), late())
 			want(t, "read", err, nil)
 			task.Cut(BackendDown)
 			want(t, "park", task.Park(late()), ErrCut)
@@ -146,12 +131,7 @@ func TestPanicInASetup(t *testing.T) {
 				r := connectThrough(t, e, nil)
 				backend := listenTCP(t)
 				for _, join := range []bool{false, true} {
-					client, _ := setUp(t, e, func(task Task) {
-						server, err := task.Dial(addressOf(backend), netip.Addr{}, late())
-						if err != nil {
-							t.Errorf("dial: %v", err)
-							return
-						}
+					client, _ := setUpWith(t, e, backend, func(task Task, server Conn) {
 						if join {
 							task.Join(Joint{Server: server, Owner: newRecord()})
 						}

@@ -94,12 +94,7 @@ func TestWatchClient(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				backend := listenTCP(t)
 				waiting := make(chan struct{})
-				client, done := setUp(t, e, func(task Task) {
-					server, err := task.Dial(addressOf(backend), netip.Addr{}, late())
-					if err != nil {
-						t.Errorf("dial: %v", err)
-						return
-					}
+				client, done := setUpWith(t, e, backend, func(task Task, server Conn) {
 					task.WatchClient(true)
 					close(waiting)
 					want(t, "wait during which the client closed", wait(task, server), ErrClientGone)
@@ -140,12 +135,7 @@ func TestKeepaliveBeforeTheJoin(t *testing.T) {
 		backend := listenTCP(t)
 		r := newRecord()
 		tasks := make(chan Task, 1)
-		client, _ := setUp(t, e, func(task Task) {
-			server, err := task.Dial(addressOf(backend), netip.Addr{}, late())
-			if err != nil {
-				t.Errorf("dial: %v", err)
-				return
-			}
+		client, _ := setUpWith(t, e, backend, func(task Task, server Conn) {
 			tasks <- task
 			want(t, "park", task.Park(late()), nil)
 			task.Join(Joint{Server: server, Owner: r, Keepalive: &Keepalive{Idle: time.Hour}})
@@ -197,13 +187,8 @@ func TestJoinOfAClosedConnection(t *testing.T) {
 			func(task Task, server Conn) Conn { task.Client().Abort(); return server },
 			func(_ Task, server Conn) Conn { return foreign },
 		} {
-			client, done := setUp(t, e, func(task Task) {
-				server, err := task.Dial(addressOf(backend), netip.Addr{}, late())
-				if err != nil {
-					t.Errorf("dial: %v", err)
-					return
-				}
-				_, err = task.Client().Read(make([]byte, 1), late())
+			client, done := setUpWith(t, e, backend, func(task Task, server Conn) {
+				_, err := task.Client().Read(make([]byte, 1), late())
 				want(t, "read", err, nil)
 				task.Join(Joint{Server: spoil(task, server), Owner: newRecord()})
 			})

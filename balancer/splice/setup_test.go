@@ -204,18 +204,13 @@ func TestCutEndsEveryWait(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				backend := listenTCP(t)
 				tasks := make(chan Task, 1)
-				client, done := setUp(t, e, func(task Task) {
-					server, err := task.Dial(addressOf(backend), netip.Addr{}, late())
-					if err != nil {
-						t.Errorf("dial: %v", err)
-						return
-					}
+				client, done := setUpWith(t, e, backend, func(task Task, server Conn) {
 					tasks <- task
 					want(t, "the wait that was cut", wait(task, server), ErrCut)
 					for name, wait := range waits {
 						want(t, name+" after the cut", wait(task, server), ErrCut)
 					}
-					_, err = task.Dial(addressOf(backend), netip.Addr{}, late())
+					_, err := task.Dial(addressOf(backend), netip.Addr{}, late())
 					want(t, "dial after the cut", err, ErrCut)
 					want(t, "farewell", task.Client().Write([]byte("bye"), late()), nil)
 				})
@@ -231,14 +226,9 @@ func TestReadEither(t *testing.T) {
 	eachEngine(t, func(t *testing.T, e Engine) {
 		backend := listenTCP(t)
 		step := make(chan struct{})
-		client, done := setUp(t, e, func(task Task) {
-			server, err := task.Dial(addressOf(backend), netip.Addr{}, late())
-			if err != nil {
-				t.Errorf("dial: %v", err)
-				return
-			}
+		client, done := setUpWith(t, e, backend, func(task Task, server Conn) {
 			p := make([]byte, 16)
-			_, _, err = task.ReadEither(server, p, soon())
+			_, _, err := task.ReadEither(server, p, soon())
 			want(t, "read of two silent sides", err, ErrTimeout)
 			for _, side := range []struct {
 				conn Conn
@@ -272,12 +262,7 @@ func TestReadEitherLosesNothing(t *testing.T) {
 	eachEngine(t, func(t *testing.T, e Engine) {
 		const rounds = 200
 		backend := listenTCP(t)
-		client, done := setUp(t, e, func(task Task) {
-			server, err := task.Dial(addressOf(backend), netip.Addr{}, late())
-			if err != nil {
-				t.Errorf("dial: %v", err)
-				return
-			}
+		client, done := setUpWith(t, e, backend, func(task Task, server Conn) {
 			p := make([]byte, 16)
 			for range rounds {
 				got := map[Conn]int{}

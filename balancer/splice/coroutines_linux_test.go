@@ -8,18 +8,23 @@ import (
 	"time"
 )
 
+// setUpAtOnce has n set-ups begin, and then return.
+func setUpAtOnce(t *testing.T, e Engine, n int) {
+	t.Helper()
+	tasks := make(chan Task, n)
+	a := listenThrough(t, e, func(task Task) { tasks <- task; _ = task.Park(time.Time{}) })
+	for range n {
+		dialTCP(t, a.Address())
+	}
+	for range n {
+		await(t, "a set-up", tasks).Wake()
+	}
+}
+
 // The stacks of a burst of set-ups are given back: only a few coroutines are kept for the next.
 func TestCoroutinesAreTrimmed(t *testing.T) {
 	withLoop(t, Options{}, func(e *loops, l *loop) {
-		const burst = 3 * spareCoroutines
-		tasks := make(chan Task, burst)
-		a := listenThrough(t, e, func(task Task) { tasks <- task; _ = task.Park(time.Time{}) })
-		for range burst {
-			dialTCP(t, a.Address())
-		}
-		for range burst {
-			await(t, "a set-up", tasks).Wake()
-		}
+		setUpAtOnce(t, e, 3 * spareCoroutines)
 		eventually(t, "all set-ups to return", func() bool { return sessions(e) == 0 })
 		l.on(func() {
 			if n := len(l.idle); n > spareCoroutines {
@@ -38,15 +43,7 @@ func TestCoroutinesAreTrimmed(t *testing.T) {
 func TestCoroutinesAreTrimmedInSilence(t *testing.T) {
 	withLoop(t, Options{}, func(e *loops, _ *loop) {
 		before := runtime.NumGoroutine()
-		const burst = spareCoroutines
-		tasks := make(chan Task, burst)
-		a := listenThrough(t, e, func(task Task) { tasks <- task; _ = task.Park(time.Time{}) })
-		for range burst {
-			dialTCP(t, a.Address())
-		}
-		for range burst {
-			await(t, "a set-up", tasks).Wake()
-		}
+		setUpAtOnce(t, e, spareCoroutines)
 		eventually(t, "the coroutines to go", func() bool { return runtime.NumGoroutine() <= before+fewCoroutines })
 	})
 }

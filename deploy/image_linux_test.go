@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -106,8 +107,62 @@ func number(t *testing.T, text string) uint32 {
 	return uint32(n)
 }
 
-// TestImageRuns runs the image without a container engine: as process 1 of a PID namespace, as the image's user, in a directory with
-// nothing but the image's files and /proc. It serves, is found healthy, is upgraded, and ends in order.
+// container is a running image.
+type container struct {
+	*image
+	cmd   *exec.Cmd // the parent of its process 1
+	log   bytes.Buffer
+	ended chan error
+}
+
+// start starts a program of the image as its user, as process 1 of a PID namespace.
+func (i *image) start(unshare, chroot string, program []string) *container {
+	i.t.Helper()
+	user := fmt.Sprintf("--userspec=%d:%d", i.user.Uid, i.user.Gid)
+	c := &container{image: i, ended: make(chan error, 1)}
+	c.cmd = exec.Command(unshare, append([]string{"--pid", "--fork", "--kill-child", "--mount-proc=" + filepath.Join(i.root, "proc"),
+		chroot, user, "--groups=", i.root}, program...)...)
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	c.cmd.Stdout, c.cmd.Stderr = &c.log, &c.log
+	i.must(c.cmd.Start())
+	go func() { c.ended <- c.cmd.Wait() }()
+	return c
+}
+
+// first is its process 1, whose end is that of all in it; 0 when there is none.
+func (c *container) first() int {
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", c.cmd.Process.Pid))
+	n, _ := strconv.Atoi(strings.TrimSpace(string(children)))
+	return n
+}
+
+// fail ends the container, and the test with what it has logged.
+func (c *container) fail(what string, about ...any) {
+	c.t.Helper()
+	if n := c.first(); n > 0 {
+		_ = syscall.Kill(n, syscall.SIGKILL)
+	}
+	<-c.ended
+	c.t.Fatalf("%s %v\n%s", what, about, c.log.String())
+}
+
+// awaitHealth returns once the image's own check says that the container is healthy.
+func (c *container) awaitHealth(ctx context.Context) {
+	c.t.Helper()
+	check := words(c.t, "HEALTHCHECK")
+	for again := time.NewTicker(10 * time.Millisecond); ; <-again.C {
+		text, err := c.run(ctx, check...)
+		if err == nil && strings.Contains(text, `"version": "9.8.7"`) {
+			return
+		}
+		if ctx.Err() != nil {
+			c.fail("never healthy:", text, err)
+		}
+	}
+}
+
+// TestImageRuns runs the image without a container engine, in a directory with nothing but the image's files and /proc. It serves, is
+// found healthy, is upgraded, and ends in order.
 func TestImageRuns(t *testing.T) {
 	unshare, chroot := required(t, "unshare"), required(t, "chroot")
 	if os.Geteuid() != 0 {
@@ -117,7 +172,27 @@ func TestImageRuns(t *testing.T) {
 		t.Skipf("no namespaces can be made: %s", text)
 	}
 	i := newImage(t)
-	i.must(os.WriteFile(filepath.Join(i.root, "etc/fairlead/config.toml"), []byte(`
+	i.must(os.WriteFile(filepath.Join(i.root, "etc/fairlead/config.toml"), []byte(imageConfig), 0o644))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c := i.start(unshare, chroot, append(words(t, "ENTRYPOINT"), words(t, "CMD")...))
+	c.awaitHealth(ctx)
+	if text, err := c.run(ctx, "/usr/local/bin/fairlead", "upgrade", "--config", "/etc/fairlead/config.toml"); err != nil || !strings.Contains(text, "process 1 goes on") {
+		c.fail("upgrade:", text, err)
+	}
+	i.must(syscall.Kill(c.first(), syscall.SIGTERM))
+	select {
+	case err := <-c.ended:
+		if err != nil || strings.Contains(c.log.String(), "ERROR") {
+			t.Errorf("it ends with %v\n%s", err, c.log.String())
+		}
+	case <-ctx.Done():
+		c.fail("it does not end")
+	}
+}
+
+// imageConfig is what whoever runs the image brings.
+const imageConfig = `
 [admin]
 listen = "127.0.0.1:0"
 [shutdown]
@@ -130,57 +205,4 @@ pool = "fe"
 name = "fe"
 [[pool.backend]]
 address = "127.0.0.1:1"
-`), 0o644))
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	entry := append(words(t, "ENTRYPOINT"), words(t, "CMD")...)
-	user := strconv.Itoa(int(i.user.Uid)) + ":" + strconv.Itoa(int(i.user.Gid))
-	cmd := exec.Command(unshare, append([]string{"--pid", "--fork", "--kill-child", "--mount-proc=" + filepath.Join(i.root, "proc"),
-		chroot, "--userspec=" + user, "--groups=", i.root}, entry...)...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	var log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &log, &log
-	i.must(cmd.Start())
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	first := func() int { // process 1 of the namespace, whose end is that of all in it
-		pid := strconv.Itoa(cmd.Process.Pid)
-		children, _ := os.ReadFile("/proc/" + pid + "/task/" + pid + "/children")
-		n, _ := strconv.Atoi(strings.TrimSpace(string(children)))
-		return n
-	}
-	fail := func(what string, about ...any) {
-		t.Helper()
-		if n := first(); n > 0 {
-			_ = syscall.Kill(n, syscall.SIGKILL)
-		}
-		<-ended
-		t.Fatalf("%s %v\n%s", what, about, log.String())
-	}
-	again := time.NewTicker(10 * time.Millisecond)
-	defer again.Stop()
-	for health := words(t, "HEALTHCHECK"); ; <-again.C {
-		text, err := i.run(ctx, health...)
-		if err == nil && strings.Contains(text, `"version": "9.8.7"`) {
-			break
-		}
-		if ctx.Err() != nil {
-			fail("never healthy:", text, err)
-		}
-	}
-	if text, err := i.run(ctx, "/usr/local/bin/fairlead", "upgrade", "--config", "/etc/fairlead/config.toml"); err != nil || !strings.Contains(text, "process 1 goes on") {
-		fail("upgrade:", text, err)
-	}
-	i.must(syscall.Kill(first(), syscall.SIGTERM))
-	select {
-	case err := <-ended:
-		if err != nil {
-			t.Errorf("it ends with %v\n%s", err, log.String())
-		}
-	case <-ctx.Done():
-		fail("it does not end")
-	}
-	if strings.Contains(log.String(), "ERROR") {
-		t.Errorf("the log:\n%s", log.String())
-	}
-}
+`

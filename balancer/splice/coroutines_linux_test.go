@@ -24,7 +24,7 @@ func setUpAtOnce(t *testing.T, e Engine, n int) {
 // The stacks of a burst of set-ups are given back: only a few coroutines are kept for the next.
 func TestCoroutinesAreTrimmed(t *testing.T) {
 	withLoop(t, Options{}, func(e *loops, l *loop) {
-		setUpAtOnce(t, e, 3 * spareCoroutines)
+		setUpAtOnce(t, e, 3*spareCoroutines)
 		eventually(t, "all set-ups to return", func() bool { return sessions(e) == 0 })
 		l.on(func() {
 			if n := len(l.idle); n > spareCoroutines {

@@ -63,7 +63,15 @@ func TestStandardErrorIsGone(t *testing.T) {
 func TestSuccessorCrashes(t *testing.T) {
 	onLinux(t)
 	fe := startFE(t, fakefe.Config{})
-	p := start(t, inFront(fe)+"[shutdown]\ngrace = \"0s\"\ndrain = \"1h\"\n")
+	dir := socketDir(t)
+	readiness := filepath.Join(dir, "readiness")
+	p := launchFile(t, writeConfig(t, dir, inFront(fe)+"[shutdown]\ngrace = \"0s\"\ndrain = \"1h\"\n[admin]\nlisten = \"127.0.0.1:0\"\nsocket = \"s\"\nreadiness_file = \"readiness\"\n"))
+	p.awaitReady()
+	tells := func(want string) {
+		t.Helper()
+		eventually(t, "the readiness file to say "+want, func() bool { text, _ := os.ReadFile(readiness); return string(text) == want+"\n" })
+	}
+	tells("0")
 	db := p.open("mysql")
 	held := connect(t, db)
 	successor := p.upgrade()
@@ -73,6 +81,7 @@ func TestSuccessorCrashes(t *testing.T) {
 	if r := p.awaitMessage("the process that has taken over has ended: no clients are served until fairlead is started again"); r["pid"] != float64(successor) || r["sessions"] != 1.0 {
 		t.Errorf("it says %v", r)
 	}
+	tells("-254")
 	if got := ask(t, held, "select @@hostname"); got != "fe1" {
 		t.Errorf("the session is answered by %q", got)
 	}
@@ -80,6 +89,7 @@ func TestSuccessorCrashes(t *testing.T) {
 	other := spawn(t, p.config)
 	other.serving()
 	other.awaitReady()
+	tells("0")
 	if got := ask(t, other.open("mysql"), "select @@hostname"); got != "fe1" {
 		t.Errorf("a new session is answered by %q", got)
 	}

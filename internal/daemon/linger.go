@@ -24,7 +24,7 @@ type lingering struct {
 	// stays is set for process 1 of a container, whose end would be that of all: it stays as the parent of the others.
 	stays bool
 	heard chan struct{} // closed when nobody listens to the line any more
-	told  atomic.Bool   // to end
+	asked atomic.Bool   // to end
 	// over is closed when the process has ended that serves, and how tells how. It is nil for one that does not stay.
 	over chan struct{}
 	how  error
@@ -86,7 +86,7 @@ func (l *lingering) finish(signals <-chan os.Signal) {
 		case s := <-signals:
 			switch {
 			case s == syscall.SIGTERM || s == os.Interrupt:
-				again := l.told.Swap(true)
+				again := l.asked.Swap(true)
 				l.log.Info("told to end while sessions from before the upgrade finish", "signal", s.String(), "again", again)
 				if again {
 					cut()
@@ -109,7 +109,11 @@ func (l *lingering) hear() {
 		for err == nil {
 			err = l.listen()
 		}
-		if upgrade.Gone(err) && !l.stays {
+		if !upgrade.Gone(err) {
+			return
+		}
+		l.told.abandoned()
+		if !l.stays {
 			l.log.Warn("the process that has taken over has ended: no clients are served until fairlead is started again",
 				"pid", l.main.Load(), "sessions", l.balancer.Sessions())
 		}
@@ -158,7 +162,7 @@ func (l *lingering) standIn(signals <-chan os.Signal) error {
 			return l.how
 		case s := <-signals:
 			if s == syscall.SIGTERM || s == os.Interrupt {
-				l.told.Store(true)
+				l.asked.Store(true)
 			}
 			l.passOn(s)
 		}
@@ -178,7 +182,7 @@ func (l *lingering) await() error {
 		n, err := unix.Wait4(-1, &next, 0, nil)
 		switch {
 		case errors.Is(err, unix.EINTR):
-		case errors.Is(err, unix.ECHILD) && l.told.Load():
+		case errors.Is(err, unix.ECHILD) && l.asked.Load():
 			return nil // it has ended in order, and another one that was replaced has taken its status
 		case err != nil:
 			return fmt.Errorf("daemon: wait for process %d: %w", l.main.Load(), err)

@@ -73,6 +73,19 @@ func (r *readiness) letGo() {
 	r.mu.Unlock()
 }
 
+// abandoned makes a file say no that another process has kept, and that still says yes although that process has ended.
+func (r *readiness) abandoned() {
+	if r.path == "" {
+		return
+	}
+	if text, err := os.ReadFile(r.path); err != nil || string(text) != readyText {
+		return
+	}
+	if err := overwrite(r.path, notReadyText); err != nil {
+		r.log.Error("the readiness file can't be written: keepalived takes this node for ready, and it is not", "error", err)
+	}
+}
+
 // takeBack undoes letGo.
 func (r *readiness) takeBack() {
 	r.mu.Lock()

@@ -325,6 +325,7 @@ func TestRollingDrain(t *testing.T) {
 	}
 	pools.stop()
 	queries, renewed, errs := pools.result()
+	t.Logf("%d queries on pooled connections, %d of which were made anew", queries, renewed)
 	if len(errs) > 0 {
 		t.Errorf("%d of %d queries failed, the first: %v", len(errs), queries, errs[0])
 	}

@@ -82,7 +82,7 @@ func (p *Pool) handover(now time.Time) PoolHandover {
 			Unproven: b.mu.unproven, Role: b.mu.role, RoleFrom: b.mu.roleFrom, Version: b.mu.probe.Version,
 			Probed: clock.Told(b.mu.probe.At, now), Connect: b.mu.probe.Connect, Greeting: b.mu.probe.Greeting}
 	}
-	return PoolHandover{Name: p.name, Backends: all, Found: found, Absent: slices.Clone(p.mu.absent)}
+	return PoolHandover{Name: p.name, Backends: all, Found: found, Absent: told(p.mu.absent, now)}
 }
 
 // expect lets a pool's members begin with what was known of them before.
@@ -100,9 +100,12 @@ func (p *Pool) expect(h *Handover) {
 			for _, t := range []*time.Time{&b.Since, &b.SuspectAt, &b.Succeeded, &b.Ramp, &b.Probed} {
 				*t = clock.Heard(*t, h.At, now)
 			}
+			b.Standing = b.Standing.heard(now)
 			p.mu.known[b.Name] = b
 		}
-		p.mu.absent = part.Absent
+		for _, o := range part.Absent {
+			p.mu.absent = append(p.mu.absent, o.heard(now))
+		}
 	}
 }
 

@@ -148,16 +148,28 @@ func TestReorder(t *testing.T) {
 // TestRestoredDeadline: the deadline of an order that another process has told is kept with a monotonic reading, so that a jump of the
 // clock later on neither cuts sessions early nor spares them.
 func TestRestoredDeadline(t *testing.T) {
-	r := newRig(t, nil)
-	one := r.join(nil, "one")[0]
-	b := balancerOf(r.Pool)
 	deadline := time.Now().Add(time.Hour).Round(0)
-	for name, restore := range map[string]func(...Standing){
-		"Restore": func(o ...Standing) { b.Restore(o) },
-		"Reorder": func(o ...Standing) { b.Reorder(o) },
+	orders := []Standing{{Pool: "fe", Backend: "one", Order: Drain, At: deadline.Add(-2 * time.Hour), Deadline: deadline},
+		{Pool: "fe", Backend: "two", Order: Drain, Deadline: deadline}}
+	for name, restore := range map[string]func(r *poolRig) *Backend{
+		"Restore": func(r *poolRig) *Backend {
+			one := r.join(nil, "one")[0]
+			balancerOf(r.Pool).Restore(orders)
+			return one
+		},
+		"Reorder": func(r *poolRig) *Backend {
+			one := r.join(nil, "one")[0]
+			balancerOf(r.Pool).Reorder(orders)
+			return one
+		},
+		"a handover": func(r *poolRig) *Backend {
+			r.expect(&Handover{At: time.Now().Round(0), Pools: []PoolHandover{{Name: "fe", Absent: orders[1:],
+				Backends: []BackendHandover{{Name: "one", Standing: orders[0]}}}}})
+			return r.join(nil, "one")[0]
+		},
 	} {
-		restore(Standing{Pool: "fe", Backend: "one", Order: Drain, At: deadline.Add(-2 * time.Hour), Deadline: deadline},
-			Standing{Pool: "fe", Backend: "two", Order: Drain, Deadline: deadline})
+		r := newRig(t, nil)
+		one := restore(r)
 		two := r.Status().Absent
 		if len(two) != 1 {
 			t.Fatalf("%s: kept: %+v", name, two)

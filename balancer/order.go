@@ -72,6 +72,15 @@ func (o Standing) heard(now time.Time) Standing {
 	return o
 }
 
+// told is each of the orders for another process.
+func told(orders []Standing, now time.Time) []Standing {
+	var all []Standing
+	for _, o := range orders {
+		all = append(all, o.told(now))
+	}
+	return all
+}
+
 // reason is the order in a backend's status and in the log.
 func (o Standing) reason() string {
 	if o.By == "" {
@@ -145,9 +154,7 @@ func (b *Balancer) Orders() []Standing {
 				all = append(all, member.mu.standing.told(now))
 			}
 		}
-		for _, o := range p.mu.absent {
-			all = append(all, o.told(now))
-		}
+		all = append(all, told(p.mu.absent, now)...)
 		p.mu.Unlock()
 	}
 	return all

@@ -190,7 +190,7 @@ func (p *Pool) present() (PoolStatus, []*Backend) {
 		s.Backends[i].SlowStart = p.mu.seats[i].grown(now, config.SlowStart)
 		s.Sessions += b.mu.sessions
 	}
-	s.Absent = slices.Clone(p.mu.absent)
+	s.Absent = told(p.mu.absent, now)
 	for _, b := range p.mu.leaving {
 		gone := b.status(seat{}, now)
 		gone.Removed, gone.State, gone.Reason = true, Draining, "removed"

@@ -44,8 +44,8 @@ func (s *session) readGreeting(b []byte) (whole bool, err error) {
 	if len(b) < end {
 		return false, nil
 	}
-	greeting, err := mysqlwire.ParseGreeting(b[mysqlwire.HeaderLen:end])
-	if err != nil {
+	greeting := &s.room.greeting
+	if err := greeting.Parse(b[mysqlwire.HeaderLen:end]); err != nil {
 		return false, noGreeting(err)
 	}
 	s.login.connectionID, s.login.capabilities = greeting.ConnectionID, greeting.Capabilities

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"fairlead/balancer/splice"
 	"fairlead/metrics"
@@ -158,7 +157,7 @@ func (l *Listener) accept(t splice.Task, terms *terms) {
 		config:   terms.own.settings,
 		task:     t,
 		client:   t.Client().Remote(),
-		started:  time.Now(),
+		started:  t.Now(),
 	}
 	s.run(present)
 }

@@ -28,7 +28,7 @@ func (s *session) logIn(server splice.Conn, greeting []byte, joint *splice.Joint
 	}
 	var deadline time.Time
 	if s.terms.LoginTimeout > 0 {
-		deadline = time.Now().Add(s.terms.LoginTimeout)
+		deadline = s.task.Now().Add(s.terms.LoginTimeout)
 	}
 	if err := client.Write(greeting, deadline); err != nil {
 		return s.loginFailed(err)
@@ -95,7 +95,7 @@ func (s *session) passLogin(server splice.Conn, p *passed, deadline time.Time) e
 			}
 			continue
 		}
-		login, err := mysqlwire.ParseLogin(buffer[mysqlwire.HeaderLen:whole])
+		login, err := s.parseLogin(buffer[mysqlwire.HeaderLen:whole])
 		if err != nil {
 			return s.strange(buffer[:got], h)
 		}
@@ -119,6 +119,15 @@ func (s *session) passLogin(server splice.Conn, p *passed, deadline time.Time) e
 		}
 		return lost
 	}
+}
+
+// parseLogin is good until the next one.
+func (s *session) parseLogin(payload []byte) (*mysqlwire.Login, error) {
+	login := &s.room.login
+	if len(payload) > packetBuffer { // it would take too much memory while it waits for the next one
+		login = new(mysqlwire.Login)
+	}
+	return login, login.Parse(payload)
 }
 
 // passVerdict carries the login on, whoever speaks, until the server has said yes or no. settled tells that neither has
@@ -299,7 +308,7 @@ func (s *session) turnForeignerAway(server splice.Conn) bool {
 	client := s.task.Client()
 	buffer := packetBuffers.Get().(*[packetBuffer]byte)
 	defer packetBuffers.Put(buffer)
-	n, err := client.Read(buffer[:], time.Now().Add(farewell))
+	n, err := client.Read(buffer[:], s.task.Now().Add(farewell))
 	if err != nil {
 		return s.loginFailed(err)
 	}
@@ -313,7 +322,7 @@ func (s *session) turnSpeakerAway(kind string) {
 	client := s.task.Client()
 	switch kind {
 	case "http":
-		_ = client.Write([]byte(wrongPort), time.Now().Add(farewell))
+		_ = client.Write([]byte(wrongPort), s.task.Now().Add(farewell))
 	case "tls":
 	case "", SniffMySQL: // a login before the greeting is none
 		kind = "not_mysql"

@@ -55,12 +55,12 @@ func (s *session) routeBySource() {
 
 // divert decides about a login that has been read, and keeps it; early tells that the client has sent more than that. If
 // the login has to go elsewhere, s.moving says where.
-func (s *session) divert(login mysqlwire.Login, packet []byte, early bool) {
+func (s *session) divert(login *mysqlwire.Login, packet []byte, early bool) {
 	if login.SSLRequest {
 		s.notMoved("tls")
 		return
 	}
-	i := s.terms.routes.byLogin(s.client.Addr(), &login)
+	i := s.terms.routes.byLogin(s.client.Addr(), login)
 	if i < 0 || s.terms.routes[i].to.pool == s.pool {
 		return
 	}
@@ -81,7 +81,7 @@ func (s *session) moveLogin(server splice.Conn, greeting []byte, deadline time.T
 	if !movable(&login, m.first) {
 		return s.stay(server, "no_plugin_auth", deadline, joint)
 	}
-	m.began, m.deadline = time.Now(), deadline
+	m.began, m.deadline = s.task.Now(), deadline
 	m.from = placement{server: server, pool: s.pool, config: s.config, lease: s.lease,
 		connectionID: s.login.connectionID, capabilities: s.login.capabilities, connect: s.connect, greeting: s.greeting}
 	s.pool, s.config, s.lease = m.to.pool, m.to.settings, nil
@@ -158,7 +158,7 @@ func (s *session) replay(server splice.Conn, greeting []byte, deadline time.Time
 	}
 	s.login.capabilities &= login.Capabilities
 	s.moving.leave()
-	answering := s.step(time.Now(), s.config.GreetingTimeout, deadline)
+	answering := s.step(s.task.Now(), s.config.GreetingTimeout, deadline)
 	packet, _ := mysqlwire.AppendPacket(nil, login.Append(nil), 1)
 	if err := server.Write(packet, answering.until); err != nil {
 		return nil, s.moving.blame(replayError(err, answering))

@@ -3,7 +3,6 @@ package balancer
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"fairlead/balancer/splice"
 	"fairlead/internal/mysqlwire"
@@ -71,7 +70,7 @@ func (s *session) farewell(e *mysqlwire.ServerError, sequence byte) {
 		return
 	}
 	packet, _ := mysqlwire.AppendPacket(nil, e.Append(nil, mysqlwire.ClientProtocol41), sequence)
-	_ = s.task.Client().Write(packet, time.Now().Add(farewell))
+	_ = s.task.Client().Write(packet, s.task.Now().Add(farewell))
 }
 
 // underCap asks whether the listener had a place left when the session came: of two that come at once for the last one,
@@ -102,7 +101,7 @@ func (s *session) admitted() bool {
 // unavailable tells an HTTP client that there is nobody to serve it, and reads what it still sends, but not for long: a
 // close before that would be a reset, and might take the answer with it.
 func (s *session) unavailable() {
-	client, until := s.task.Client(), time.Now().Add(farewell)
+	client, until := s.task.Client(), s.task.Now().Add(farewell)
 	buffer := packetBuffers.Get().(*[packetBuffer]byte)
 	defer packetBuffers.Put(buffer)
 	err := client.Write([]byte(noServer), until)

@@ -97,7 +97,7 @@ func (s *session) readLogin(server splice.Conn, lost bool, b []byte, deadline ti
 // because it has gone down and is silent, s.moving may tell afterwards where the login goes.
 func (s *session) awaitAnswer(server splice.Conn, p *passed, b []byte, deadline time.Time) (from splice.Conn, n int, err error) {
 	for !p.answered {
-		until := time.Now().Add(lifeCheck)
+		until := s.task.Now().Add(lifeCheck)
 		last := !deadline.IsZero() && !until.Before(deadline)
 		if last {
 			until = deadline

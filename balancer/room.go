@@ -1,6 +1,10 @@
 package balancer
 
-import "sync"
+import (
+	"sync"
+
+	"fairlead/internal/mysqlwire"
+)
 
 // packetBuffer holds every greeting and nearly every login; a longer login gets a buffer of its own.
 const packetBuffer = 4 << 10
@@ -8,10 +12,12 @@ const packetBuffer = 4 << 10
 var packetBuffers = sync.Pool{New: func() any { return new([packetBuffer]byte) }}
 
 // room is where a set-up reads what both sides say from the greeting to the verdict. What is kept stays there until the
-// set-up is over.
+// set-up is over. The packets that were parsed last stay for longer, as memory for the next set-up's.
 type room struct {
-	kept   int
-	buffer [packetBuffer]byte
+	kept     int
+	buffer   [packetBuffer]byte
+	greeting mysqlwire.Greeting
+	login    mysqlwire.Login
 }
 
 var rooms = sync.Pool{New: func() any { return new(room) }}

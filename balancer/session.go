@@ -167,7 +167,7 @@ func (s *session) lead() (splice.Conn, []byte, error) {
 		switch {
 		case !blame:
 			return nil, nil, err // the client has gone, or the session was cut
-		case failed.hopeless, !time.Now().Before(deadline):
+		case failed.hopeless, !s.task.Now().Before(deadline):
 			return nil, nil, failed
 		}
 		tried, last = append(tried, b), failed
@@ -191,7 +191,7 @@ func (s *session) acquire(tried []*Backend, deadline time.Time) error {
 		return err
 	}
 	s.moving.leave() // who waits for a place must not hold one that others wait for
-	if timeout := time.Now().Add(s.config.QueueTimeout); timeout.Before(deadline) {
+	if timeout := s.task.Now().Add(s.config.QueueTimeout); timeout.Before(deadline) {
 		deadline = timeout
 	}
 	for err = nil; err == nil && !s.pool.answered(ticket); { // a wake may be late, and meant for an earlier ticket
@@ -242,7 +242,7 @@ func (s *session) try(address netip.AddrPort, deadline time.Time) (server splice
 	if source.IsValid() && source.Is4() != address.Addr().Is4() {
 		source = netip.Addr{}
 	}
-	connecting := s.step(time.Now(), s.config.ConnectTimeout, deadline)
+	connecting := s.step(s.task.Now(), s.config.ConnectTimeout, deadline)
 	if server, err = s.task.Dial(address, source, connecting.until); err != nil {
 		return nil, nil, connectError(err, connecting)
 	}
@@ -260,7 +260,7 @@ func (s *session) hear(server splice.Conn, connecting step, deadline time.Time) 
 			return nil, err
 		}
 	}
-	b, connected := s.lease.Backend, time.Now()
+	b, connected := s.lease.Backend, s.task.Now()
 	s.connect = connected.Sub(connecting.begun)
 	b.metrics.Connect.Observe(s.connect.Seconds())
 	if s.config.Protocol != MySQL {
@@ -270,7 +270,7 @@ func (s *session) hear(server splice.Conn, connecting step, deadline time.Time) 
 	if greeting, err = s.awaitGreeting(server, s.step(connected, s.config.GreetingTimeout, deadline)); err != nil {
 		return nil, err
 	}
-	greeted := time.Now()
+	greeted := s.task.Now()
 	s.greeting = greeted.Sub(connected)
 	b.metrics.Greeting.Observe(s.greeting.Seconds())
 	b.Pool.succeeded(b, greeted)
@@ -303,11 +303,16 @@ func (t step) overdue(name string) *setupError {
 
 // Moved is called by the engine about once a second.
 func (s *session) Moved(toServer, toClient uint64) {
-	s.toServer.Add(toServer)
-	s.toClient.Add(toClient)
-	s.active.Store(int64(max(1, time.Since(s.started))))
-	s.lease.Backend.metrics.BytesToServer.Add(float64(toServer))
-	s.lease.Backend.metrics.BytesToClient.Add(float64(toClient))
+	backend := s.lease.Backend.metrics
+	if toServer > 0 {
+		s.toServer.Add(toServer)
+		backend.BytesToServer.Add(float64(toServer))
+	}
+	if toClient > 0 {
+		s.toClient.Add(toClient)
+		backend.BytesToClient.Add(float64(toClient))
+	}
+	s.active.Store(int64(max(1, s.task.Now().Sub(s.started))))
 }
 
 // Ended is called by the engine when a joined session is over.
@@ -332,7 +337,7 @@ func (s *session) panicked() {
 // conclude gives back what the session holds, and tells of it.
 func (s *session) conclude(end string) {
 	s.over = true
-	over := time.Now()
+	over := s.task.Now()
 	s.pass.release()
 	backend := s.pool.nobody
 	if s.lease != nil {

@@ -15,11 +15,13 @@ import (
 	"fairlead/internal/fakefe"
 )
 
-// parking is a splice.Task of which only Park and Wake exist; each Park does the next thing.
+// parking is a splice.Task of which only Now, Park and Wake exist; each Park does the next thing.
 type parking struct {
 	splice.Task
 	parks []func() error
 }
+
+func (p *parking) Now() time.Time { return time.Now() }
 
 func (p *parking) Wake() {}
 

@@ -130,7 +130,7 @@ func (s *session) sniffed() bool {
 	defer packetBuffers.Put(fixed)
 	buffer, client := fixed[:], s.task.Client()
 	got := copy(buffer, s.arrival.read)
-	silence, deadline := time.Now().Add(f.wait), s.started.Add(f.timeout)
+	silence, deadline := s.task.Now().Add(f.wait), s.started.Add(f.timeout)
 	if deadline.Before(silence) { // setting up may have taken long
 		deadline = silence
 	}

@@ -234,6 +234,7 @@ func (l *loop) acceptOne(d *door) bool {
 	}
 	d.pause = 0
 	d.trouble.accepted(l.now)
+	l.arrivals.note(l.now)
 	to := l.engine.lightest(l)
 	to.sessions.Add(1)
 	if to == l {

@@ -26,13 +26,18 @@ type conn struct {
 
 // newConn takes charge of a socket; on an error it is closed.
 func (c *coroutine) newConn(fd int32, remote netip.AddrPort, events uint32) (*conn, error) {
-	made := &conn{s: c.s, fd: fd, remote: remote, open: true}
 	slot, errno := c.s.loop.watch(fd, c.s, events)
 	if errno != 0 {
 		closeFD(fd)
 		return nil, errno
 	}
-	made.slot = slot
+	var made *conn
+	if n := len(c.spare); n > 0 {
+		made, c.spare = c.spare[n-1], c.spare[:n-1]
+	} else {
+		made = new(conn)
+	}
+	*made = conn{s: c.s, fd: fd, slot: slot, remote: remote, open: true}
 	c.conns = append(c.conns, made)
 	return made, nil
 }

@@ -94,6 +94,9 @@ func besideOthers[T any](o ListenOptions, open func() (T, error)) (T, error) {
 // Task is one session, as its set-up sees it. Only Wake, Cut and Keepalive may be called from other goroutines, and
 // only these after Join.
 type Task interface {
+	// Now is the time, as the session's loop knows it: it may be behind by as much as the loop has done since it last
+	// waited, and costs no look at the clock. It is for what runs on the loop: the set-up and the Owner.
+	Now() time.Time
 	// Client is the accepted connection.
 	Client() Conn
 	// WatchClient makes every wait for something else than the client end with ErrClientGone once the
@@ -121,7 +124,7 @@ type Task interface {
 	Keepalive(Keepalive)
 }
 
-// Conn is one socket of a set-up. A deadline of zero means none. Errors of all methods: ErrTimeout,
+// Conn is one socket of a set-up, and of no use once that has returned. A deadline of zero means none. Errors of all methods: ErrTimeout,
 // ErrClientGone, ErrCut, or the kernel's.
 type Conn interface {
 	// Read returns at least one byte, or an error; io.EOF after the peer's FIN.

@@ -136,6 +136,8 @@ func (l *link) leave() {
 
 func (l *link) Client() Conn { return l.client }
 
+func (l *link) Now() time.Time { return time.Now() }
+
 func (l *link) WatchClient(bool) {}
 
 func (l *link) Dial(to netip.AddrPort, from netip.Addr, deadline time.Time) (Conn, error) {

@@ -45,11 +45,13 @@ const (
 type loop struct {
 	engine    *loops
 	epoll     int
-	mailbox   int // an eventfd
-	now       int64
+	mailbox   int       // an eventfd
+	now       int64     // by the engine's clock, when the loop last waited
+	time      time.Time // the same
 	slots     []slot
 	freeSlots []uint32
 	acceptors []*door
+	arrivals  arrivals
 	timers    deadlines
 	again     []*session // had more to move than their turn allowed
 	served    []*session // the space of those who had their turn, for the next again
@@ -102,10 +104,11 @@ func newLoop(engine *loops, o Options) (*loop, error) {
 func (l *loop) run() {
 	defer l.engine.running.Done()
 	defer l.free()
+	l.look()
 	events := make([]unix.EpollEvent, batch)
 	for !l.stopping || l.sessions.Load() > 0 {
 		n := l.await(events)
-		l.now = l.engine.clock()
+		l.look()
 		for i := range events[:n] {
 			l.event(&events[i])
 		}
@@ -113,6 +116,12 @@ func (l *loop) run() {
 		l.expire()
 		l.report()
 	}
+}
+
+// look looks at the clock.
+func (l *loop) look() {
+	l.time = time.Now()
+	l.now = int64(l.time.Sub(l.engine.epoch))
 }
 
 func (l *loop) event(e *unix.EpollEvent) {
@@ -170,7 +179,7 @@ func (l *loop) patience() int {
 	if next == never {
 		return -1
 	}
-	wait := time.Duration(next - l.engine.clock())
+	wait := time.Duration(next - l.now)
 	return int(max(0, min(wait+time.Millisecond-1, time.Hour)/time.Millisecond))
 }
 

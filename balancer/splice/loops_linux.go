@@ -44,6 +44,26 @@ func leaveRoom(loops int) {
 // clock is the engine's time, in nanoseconds since it started; it never goes back.
 func (e *loops) clock() int64 { return int64(time.Since(e.epoch)) }
 
+// rushed is how many sessions a second widen the margin of lightest by one.
+const rushed = 256
+
+// arrivals counts what a loop accepts.
+type arrivals struct {
+	perSecond int32 // in the second before the present one
+	count     int32 // in the present one
+	since     int64 // its beginning
+}
+
+func (a *arrivals) note(now int64) {
+	switch passed := now - a.since; {
+	case passed >= int64(2*time.Second):
+		*a = arrivals{since: now}
+	case passed >= int64(time.Second):
+		*a = arrivals{since: a.since + int64(time.Second), perSecond: a.count}
+	}
+	a.count++
+}
+
 func (e *loops) Sessions() []int {
 	counts := make([]int, len(e.loops))
 	for i, l := range e.loops {
@@ -73,10 +93,10 @@ func (e *loops) onEach(f func(*loop)) {
 
 // lightest is the loop that takes the next session: the one that accepted it, unless another one has so much less
 // to carry that the hand-over pays. The margin keeps all loops within a few percent of each other, and hand-overs rare
-// where sessions are short.
+// where sessions are short: where thousands come each second, a difference of a dozen is chance, and gone in a moment.
 func (e *loops) lightest(own *loop) *loop {
 	best, fewest := own, own.sessions.Load()
-	fewest -= 2 + fewest/32
+	fewest -= 2 + fewest/32 + own.arrivals.perSecond/rushed
 	for _, l := range e.loops {
 		if n := l.sessions.Load(); l != own && n < fewest {
 			best, fewest = l, n

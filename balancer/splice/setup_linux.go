@@ -16,6 +16,7 @@ type coroutine struct {
 	next  func() (struct{}, bool)
 	stop  func()
 	yield func(struct{}) bool
+	spare []*conn // of earlier sessions: a set-up has two, as a rule
 
 	// Of the present session:
 	s      *session
@@ -152,7 +153,7 @@ func milliseconds(d time.Duration) int32 {
 func (l *loop) dismiss(s *session) {
 	c := s.setup
 	s.setup = nil
-	clear(c.conns)
+	c.retire()
 	c.s, c.setup, c.client, c.conns, c.joint = nil, nil, nil, c.conns[:0], Joint{}
 	c.joined, c.done, c.watch, c.woken, c.cut = false, false, false, false, Unfinished
 	if len(l.idle) < spareCoroutines {
@@ -163,6 +164,16 @@ func (l *loop) dismiss(s *session) {
 		return
 	}
 	c.stop()
+}
+
+// retire takes the connections back: they were the set-up's alone, which is over.
+func (c *coroutine) retire() {
+	for i, one := range c.conns {
+		c.conns[i] = nil
+		if *one = (conn{}); len(c.spare) < 2 {
+			c.spare = append(c.spare, one)
+		}
+	}
 }
 
 // dismissUnused lets those coroutines go that nobody needed since the last report.
@@ -229,6 +240,8 @@ func (c *coroutine) hopeless(on *conn) error {
 	}
 	return nil
 }
+
+func (s *session) Now() time.Time { return s.loop.time }
 
 func (s *session) Client() Conn { return s.setup.client }
 

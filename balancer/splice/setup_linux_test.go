@@ -181,11 +181,10 @@ func TestJoinOfAClosedConnection(t *testing.T) {
 	withLoop(t, o, func(e *loops, l *loop) {
 		r := connectThrough(t, e, nil)
 		backend := listenTCP(t)
-		var foreign Conn
 		for _, spoil := range []func(task Task, server Conn) Conn{
-			func(_ Task, server Conn) Conn { foreign = server; server.Close(); return server },
+			func(_ Task, server Conn) Conn { server.Close(); return server },
 			func(task Task, server Conn) Conn { task.Client().Abort(); return server },
-			func(_ Task, server Conn) Conn { return foreign },
+			func(_ Task, server Conn) Conn { return &conn{s: &session{}, open: true} }, // another session's
 		} {
 			client, done := setUpWith(t, e, backend, func(task Task, server Conn) {
 				_, err := task.Client().Read(make([]byte, 1), late())

@@ -34,7 +34,7 @@ func ParseAuthSwitch(payload []byte) (AuthSwitch, error) {
 	if n := len(data); n > 0 && data[n-1] == 0 {
 		data = data[:n-1]
 	}
-	return AuthSwitch{Plugin: pluginName(plugin), Data: cloneOrNil(data)}, nil
+	return AuthSwitch{Plugin: pluginName(plugin), Data: copyOrNil(nil, data)}, nil
 }
 
 // Append appends the payload, with a NUL after Data.

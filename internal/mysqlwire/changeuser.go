@@ -24,7 +24,7 @@ func ParseChangeUser(payload []byte, caps Capability) (Login, error) {
 	}
 	l := Login{Capabilities: caps}
 	l.User = string(c.nul("user"))
-	l.AuthResponse = cloneOrNil(c.authResponse(caps &^ ClientPluginAuthLenenc))
+	l.AuthResponse = copyOrNil(nil, c.authResponse(caps &^ ClientPluginAuthLenenc))
 	l.Database = string(c.nulOrRest())
 	if c.left() > 0 {
 		l.Charset = byte(c.uint16("charset"))
@@ -33,7 +33,7 @@ func ParseChangeUser(payload []byte, caps Capability) (Login, error) {
 		l.AuthPlugin = pluginName(c.nulOrRest())
 	}
 	if caps.Has(ClientConnectAttrs) && c.left() > 0 {
-		l.Attributes = c.attributes()
+		l.Attributes = c.attributes(nil)
 	}
 	if c.err != nil {
 		return Login{}, c.err

@@ -145,10 +145,18 @@ func pluginName(p []byte) string {
 	return string(p)
 }
 
-// cloneOrNil copies p; an empty p becomes nil, so that equal packets give equal values.
-func cloneOrNil(p []byte) []byte {
+// again makes a string of p: the one that there was before, if it is the same.
+func again(before string, p []byte) string {
+	if before == string(p) {
+		return before
+	}
+	return string(p)
+}
+
+// copyOrNil copies p to where before was; an empty p becomes nil, so that equal packets give equal values.
+func copyOrNil(before, p []byte) []byte {
 	if len(p) == 0 {
 		return nil
 	}
-	return bytes.Clone(p)
+	return append(before[:0], p...)
 }

@@ -2,6 +2,7 @@ package mysqlwire
 
 import (
 	"encoding/binary"
+	"slices"
 )
 
 // protocolVersion is the only version of the greeting in use since MySQL 3.21.0.
@@ -55,21 +56,31 @@ type Greeting struct {
 // many connections, the error is a *ServerError; anything else that is no greeting gives an error that wraps
 // ErrMalformed. Bytes after the plugin's name are ignored.
 func ParseGreeting(payload []byte) (Greeting, error) {
+	var g Greeting
+	if err := g.Parse(payload); err != nil {
+		return Greeting{}, err
+	}
+	return g, nil
+}
+
+// Parse is ParseGreeting in the memory of an earlier greeting, which it replaces: its Scramble is overwritten, and a text
+// that is the same again is not made anew. After an error the greeting is of no use, but for another Parse.
+func (g *Greeting) Parse(payload []byte) error {
 	if len(payload) > 0 && payload[0] == errMarker {
 		e, err := ParseError(payload)
 		if err != nil {
-			return Greeting{}, err
+			return err
 		}
-		return Greeting{}, e
+		return e
 	}
-	c := cursor{packet: "greeting", b: payload}
-	var g Greeting
+	c, before := cursor{packet: "greeting", b: payload}, *g
+	*g = Greeting{}
 	g.Protocol = c.uint8("protocol version")
 	if c.err == nil && g.Protocol != protocolVersion {
 		c.off = 0
 		c.fail("protocol version", "%d, not %d", g.Protocol, protocolVersion)
 	}
-	g.Version = string(c.nul("server version"))
+	g.Version = again(before.Version, c.nul("server version"))
 	g.ConnectionID = c.uint32("connection id")
 	head := c.take(scrambleHead, "scramble, first part")
 	c.take(1, "filler")
@@ -80,11 +91,8 @@ func ParseGreeting(payload []byte) (Greeting, error) {
 	} else if g.Capabilities.Has(ClientSecureConnection) {
 		c.fail("scramble, second part", "announced, but the packet ends")
 	}
-	if c.err != nil {
-		return Greeting{}, c.err
-	}
-	g.Scramble = append(append(make([]byte, 0, len(head)+len(tail)), head...), tail...)
-	return g, nil
+	g.Scramble = append(append(slices.Grow(before.Scramble[:0], len(head)+len(tail)), head...), tail...)
+	return c.err
 }
 
 // parseSecondHalf reads what was added after MySQL 3.21 and returns the second part of the scramble.

@@ -115,6 +115,13 @@ func TestGreetingAppendAllocatesNothing(t *testing.T) {
 	}
 }
 
+func TestSameGreetingAgainAllocatesNothing(t *testing.T) {
+	p, g := payload(t, starrocksGreeting), Greeting{}
+	if n := testing.AllocsPerRun(100, func() { _ = g.Parse(p) }); n != 0 || g.Version == "" || len(g.Scramble) != 20 {
+		t.Errorf("%v allocations for %+v", n, g)
+	}
+}
+
 func FuzzGreeting(f *testing.F) {
 	for _, s := range []string{starrocksGreeting, starrocksOldGreeting, dorisGreeting, mariadbGreeting, ancientGreeting, tooManyError} {
 		f.Add(payload(f, s))
@@ -133,6 +140,12 @@ func FuzzGreeting(f *testing.F) {
 		again, err := ParseGreeting(exact(g.Append(nil)))
 		if err != nil || !reflect.DeepEqual(again, g) {
 			t.Fatalf("read %+v\nwritten and read again %+v, %v", g, again, err)
+		}
+		for _, before := range []string{starrocksGreeting, mariadbGreeting, ancientGreeting} {
+			used, _ := ParseGreeting(payload(t, before))
+			if err := used.Parse(exact(b)); err != nil || !reflect.DeepEqual(used, g) {
+				t.Fatalf("read %+v\nin the memory of another one %+v, %v", g, used, err)
+			}
 		}
 	})
 }

@@ -67,58 +67,63 @@ type Attribute struct {
 // a packet that ends after the authentication response, whatever its flags promise, and a database or
 // plugin name whose NUL is missing at the packet's end; bytes after the last field are ignored.
 func ParseLogin(payload []byte) (Login, error) {
-	c := cursor{packet: "login", b: payload}
+	var l Login
+	if err := l.Parse(payload); err != nil {
+		return Login{}, err
+	}
+	return l, nil
+}
+
+// Parse is ParseLogin in the memory of an earlier login, which it replaces: its AuthResponse and Attributes are
+// overwritten, and a text that is the same again is not made anew, as with a program's many connections. After an error
+// the login is of no use, but for another Parse.
+func (l *Login) Parse(payload []byte) error {
+	c, before := cursor{packet: "login", b: payload}, *l
+	*l = Login{}
 	// The flag is in the lower half, which both forms begin with.
 	if flags := Capability(c.uint16("capability flags")); !flags.Has(ClientProtocol41) {
-		return parseOldLogin(&c, flags)
+		return l.parseOld(&c, &before, flags)
 	}
 	c.off = 0
-	var l Login
 	l.Capabilities = Capability(c.uint32("capability flags"))
 	l.MaxPacket = c.uint32("longest packet")
 	l.Charset = c.uint8("charset")
 	copy(l.Reserved[:], c.take(len(l.Reserved), "reserved"))
 	if len(payload) == loginFixed && l.Capabilities.Has(ClientSSL) {
 		l.SSLRequest = true
-		return l, nil
+		return nil
 	}
-	l.User = string(c.nul("user"))
-	l.AuthResponse = cloneOrNil(c.authResponse(l.Capabilities))
+	l.User = again(before.User, c.nul("user"))
+	l.AuthResponse = copyOrNil(before.AuthResponse, c.authResponse(l.Capabilities))
 	if l.Capabilities.Has(ClientConnectWithDB) {
-		l.Database = string(c.nulOrRest())
+		l.Database = again(before.Database, c.nulOrRest())
 	}
 	if l.Capabilities.Has(ClientPluginAuth) {
 		l.AuthPlugin = pluginName(c.nulOrRest())
 	}
 	if l.Capabilities.Has(ClientConnectAttrs) && c.left() > 0 {
-		l.Attributes = c.attributes()
+		l.Attributes = c.attributes(before.Attributes)
 	}
 	if l.Capabilities.Has(ClientZstdCompression) && c.left() > 0 {
 		l.ZstdLevel = c.uint8("level of zstd")
 	}
-	if c.err != nil {
-		return Login{}, c.err
-	}
-	return l, nil
+	return c.err
 }
 
-// parseOldLogin reads a HandshakeResponse320 whose flags have been read.
-func parseOldLogin(c *cursor, flags Capability) (Login, error) {
-	l := Login{Capabilities: flags}
+// parseOld reads a HandshakeResponse320 whose flags have been read.
+func (l *Login) parseOld(c *cursor, before *Login, flags Capability) error {
+	l.Capabilities = flags
 	l.MaxPacket = c.uint24("longest packet")
 	if c.err == nil && len(c.b) == oldLoginFixed && flags.Has(ClientSSL) {
 		l.SSLRequest = true
-		return l, nil
+		return nil
 	}
-	l.User = string(c.nul("user"))
-	l.AuthResponse = cloneOrNil(c.nulOrRest())
+	l.User = again(before.User, c.nul("user"))
+	l.AuthResponse = copyOrNil(before.AuthResponse, c.nulOrRest())
 	if flags.Has(ClientConnectWithDB) {
-		l.Database = string(c.nulOrRest())
+		l.Database = again(before.Database, c.nulOrRest())
 	}
-	if c.err != nil {
-		return Login{}, c.err
-	}
-	return l, nil
+	return c.err
 }
 
 func (c *cursor) authResponse(caps Capability) []byte {
@@ -132,7 +137,8 @@ func (c *cursor) authResponse(caps Capability) []byte {
 	return c.nulOrRest()
 }
 
-func (c *cursor) attributes() []Attribute {
+// attributes reads the attributes into the memory of those before.
+func (c *cursor) attributes(before []Attribute) []Attribute {
 	start := c.off
 	all := c.lenencBytes("attributes")
 	if len(all) > maxAttributes {
@@ -143,15 +149,19 @@ func (c *cursor) attributes() []Attribute {
 		return nil
 	}
 	list := cursor{packet: c.packet, b: c.b[:c.off], off: c.off - len(all)}
-	var attributes []Attribute
+	attributes := before[:0]
 	for list.left() > 0 {
 		name := list.lenencBytes("name of an attribute")
 		value := list.lenencBytes("value of an attribute")
-		if list.err == nil {
-			attributes = append(attributes, Attribute{Name: string(name), Value: string(value)})
+		var old Attribute
+		if n := len(attributes); n < len(before) {
+			old = before[n]
 		}
+		attributes = append(attributes, Attribute{Name: again(old.Name, name), Value: again(old.Value, value)})
 	}
-	c.err = list.err
+	if c.err = list.err; c.err != nil || len(attributes) == 0 {
+		return nil
+	}
 	return attributes
 }
 

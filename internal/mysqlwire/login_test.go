@@ -173,6 +173,16 @@ func TestRecordedLogins(t *testing.T) {
 	}
 }
 
+// A program's connections log in with the same packet, but for the answer to the scramble.
+func TestSameLoginAgainAllocatesNothing(t *testing.T) {
+	for name, sample := range map[string]string{"mariadb": mariadbLogin, "go": goLogin, "doc": docLogin, "old": oldLogin} {
+		p, l := payload(t, sample), Login{}
+		if n := testing.AllocsPerRun(100, func() { _ = l.Parse(p) }); n != 0 || l.User == "" {
+			t.Errorf("%s: %v allocations for %+v", name, n, l)
+		}
+	}
+}
+
 func FuzzLogin(f *testing.F) {
 	for _, s := range []string{mariadbLogin, goLogin, docLogin, oldLogin, sslRequest} {
 		f.Add(payload(f, s))
@@ -195,6 +205,12 @@ func FuzzLogin(f *testing.F) {
 		again, err := ParseLogin(exact(l.Append(nil)))
 		if err != nil || !reflect.DeepEqual(again, l) {
 			t.Fatalf("read %+v\nwritten and read again %+v, %v", l, again, err)
+		}
+		for _, before := range []string{mariadbLogin, docLogin, oldLogin, sslRequest} {
+			used, _ := ParseLogin(payload(t, before))
+			if err := used.Parse(exact(b)); err != nil || !reflect.DeepEqual(used, l) {
+				t.Fatalf("read %+v\nin the memory of another one %+v, %v", l, used, err)
+			}
 		}
 	})
 }

@@ -49,7 +49,7 @@ func ParseOK(payload []byte, caps Capability) (OK, error) {
 	} else if c.left() > 0 {
 		ok.Info = string(c.lenencBytes("info"))
 		if ok.Status&StatusSessionStateChanged != 0 && c.left() > 0 {
-			ok.StateChanges = cloneOrNil(c.lenencBytes("changes of state"))
+			ok.StateChanges = copyOrNil(nil, c.lenencBytes("changes of state"))
 		}
 	}
 	if c.err != nil {

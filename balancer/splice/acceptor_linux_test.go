@@ -28,7 +28,7 @@ func TestFileIsNonBlocking(t *testing.T) {
 	})
 }
 
-// Accepted sockets inherit from the listener what would cost a system call each; dialled ones get it.
+// Accepted sockets inherit from the listener what would cost a system call each; dialled ones get it when they need it.
 func TestSocketOptions(t *testing.T) {
 	eachEngine(t, func(t *testing.T, e Engine) {
 		backend := listenTCP(t)
@@ -40,6 +40,9 @@ func TestSocketOptions(t *testing.T) {
 			if err != nil {
 				t.Errorf("dial: %v", err)
 				return
+			}
+			for range 2 {
+				want(t, "write", server.Write([]byte("x"), late()), nil)
 			}
 			for _, option := range []struct {
 				what              string

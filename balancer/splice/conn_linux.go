@@ -22,6 +22,26 @@ type conn struct {
 	hup      bool // the peer's end has been announced
 	broken   bool // an error or both directions' end has been announced
 	armed    bool // watched for room to write
+	delay    delay
+}
+
+// delay tells whether the kernel may hold back a small segment while an earlier one is not acknowledged (Nagle's
+// algorithm; TCP_NODELAY, tcp(7)). What is written first is not, for there is none: a backend's socket is told not to delay
+// before its second write, and a session that ends after the login is spared the call.
+type delay uint8
+
+const (
+	unwritten   delay = iota // since the connect
+	writtenOnce              // and delays what comes next
+	noDelay
+)
+
+// next is to be called before each write.
+func (d *delay) next(fd int32) {
+	if *d == writtenOnce {
+		setInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	}
+	*d = min(*d+1, noDelay)
 }
 
 // newConn takes charge of a socket; on an error it is closed.
@@ -95,6 +115,7 @@ func (c *conn) Read(p []byte, deadline time.Time) (int, error) {
 
 func (c *conn) Write(p []byte, deadline time.Time) error {
 	for c.open {
+		c.delay.next(c.fd)
 		n, errno := send(c.fd, p)
 		if errno != 0 && errno != unix.EAGAIN {
 			return errno

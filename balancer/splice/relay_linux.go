@@ -51,11 +51,12 @@ type session struct {
 	timer     int32 // position in the loop's heap, plus one
 	dirty     int32 // position among the loop's dirty, plus one
 	state     state
-	first     int8 // the side that finished first
-	last      int8 // the half that moved last, while turns are counted
-	turns     int8 // still to be taken before proof
-	queued    bool // in the loop's again
-	settled   bool // nothing was outstanding at the join
+	first     int8  // the side that finished first
+	last      int8  // the half that moved last, while turns are counted
+	turns     int8  // still to be taken before proof
+	delay     delay // of the server's socket; the client's has none
+	queued    bool  // in the loop's again
+	settled   bool  // nothing was outstanding at the join
 	idler     idle.Tracker
 }
 
@@ -145,6 +146,9 @@ func (s *session) follow(k, n int) {
 // flush writes what was taken and is still held.
 func (l *loop) flush(s *session, h *half) syscall.Errno {
 	for h.pending() {
+		if s.delay != noDelay && h == &s.halves[client] {
+			s.delay.next(h.dst)
+		}
 		if h.lent == nil {
 			n, errno := splice(h.pipe.read, h.dst, h.pipe.held)
 			if refused(errno) {

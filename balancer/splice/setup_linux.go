@@ -81,6 +81,7 @@ func (l *loop) begin(setup Setup, fd int32, remote netip.AddrPort) {
 		l.drop(s)
 		return
 	}
+	c.client.delay = noDelay // inherited from the listener
 	l.resume(s)
 }
 
@@ -128,7 +129,7 @@ func (l *loop) join(s *session) {
 	}
 	s.idle, s.linger = milliseconds(c.joint.Idle), milliseconds(c.joint.Linger)
 	s.turns, s.deadline = int8(min(c.joint.Turns, math.MaxInt8)), int64(c.joint.Proof.Sub(l.engine.epoch))
-	s.state, s.active, s.last = joined, l.now, -1
+	s.state, s.active, s.last, s.delay = joined, l.now, -1, to.delay
 	cut := c.cut
 	l.dismiss(s)
 	if cut != Unfinished { // the set-up did not wait any more, and so did not hear of it
@@ -278,7 +279,6 @@ func (s *session) dial(to netip.AddrPort, from netip.Addr) (*conn, error) {
 	if errno != 0 {
 		return nil, errno
 	}
-	setInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	if from.IsValid() {
 		if errno := bindSource(fd, from); errno != 0 {
 			closeFD(fd)

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -153,6 +154,45 @@ func TestKeepaliveBeforeTheJoin(t *testing.T) {
 		server.Close()
 		r.wait(t)
 	})
+}
+
+// What a session writes first to its server is sent at once in any case; before it writes again it asks for no delay.
+func TestNoDelayBeforeTheSecondWrite(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		writes int // of the set-up
+	}{{"both after the join", 0}, {"one before it", 1}, {"both before it", 2}} {
+		t.Run(test.name, func(t *testing.T) {
+			withLoop(t, Options{}, func(e *loops, l *loop) {
+				r, backend, tasks := newRecord(), listenTCP(t), make(chan Task, 1)
+				client, _ := setUpWith(t, e, backend, func(task Task, server Conn) {
+					for range test.writes {
+						want(t, "write", server.Write([]byte("x"), late()), nil)
+					}
+					task.Join(Joint{Server: server, Owner: r})
+					tasks <- task
+				})
+				server, s := acceptTCP(t, backend), await(t, "the join", tasks).(*session)
+				mustRead(t, server, strings.Repeat("x", test.writes))
+				for written := test.writes; ; written++ {
+					l.on(func() {
+						value, err := unix.GetsockoptInt(int(s.halves[0].dst), unix.IPPROTO_TCP, unix.TCP_NODELAY)
+						if err != nil || value != number(written > 1) {
+							t.Errorf("after %d writes: TCP_NODELAY is %d, %v", written, value, err)
+						}
+					})
+					if written > 1 {
+						break
+					}
+					mustWrite(t, client, "x")
+					mustRead(t, server, "x")
+				}
+				client.Close()
+				server.Close()
+				r.wait(t)
+			})
+		})
+	}
 }
 
 // keepaliveOf is the time, in seconds, after which the kernel probes a joined session's server.

@@ -131,69 +131,112 @@ func (b *bench) fairlead(ctx context.Context) (string, error) {
 func (b *bench) measureAll(ctx context.Context) error {
 	for round := range b.settings.Rounds {
 		for i, c := range b.cases {
-			for _, p := range rotate(b.peers, round+i) {
-				key := resultKey{c.Key, p.name}
-				fmt.Fprintf(os.Stderr, "round %d/%d  %-28s %-16s", round+1, b.settings.Rounds, c.Title, p.name)
-				m, err := b.measure(ctx, c, p)
-				if ctx.Err() != nil {
-					return context.Cause(ctx)
+			peers := rotate(b.peers, round+i)
+			if c.takesTurns() {
+				for k, result := range b.measureInTurns(ctx, c, peers) {
+					b.note(round, c, peers[k], result.m, result.err)
 				}
-				b.results[key] = append(b.results[key], m)
-				if err != nil {
-					b.failures[key] = append(b.failures[key], err)
-					fmt.Fprintln(os.Stderr, " failed:", err)
-					continue
-				}
-				fmt.Fprintf(os.Stderr, " %s/s, p50 %s, CPU %s\n",
-					cell(operations, m), cell(latency50, m), cell(cpuMetric(c), m))
+				continue
 			}
+			for _, p := range peers {
+				m, err := b.measure(ctx, c, p)
+				b.note(round, c, p, m, err)
+			}
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 	}
 	return nil
 }
 
+// note keeps what a round of a peer has given, and tells it.
+func (b *bench) note(round int, c loadCase, p peer, m measurement, err error) {
+	key := resultKey{c.Key, p.name}
+	b.results[key] = append(b.results[key], m)
+	fmt.Fprintf(os.Stderr, "round %d/%d  %-28s %-16s", round+1, b.settings.Rounds, c.Title, p.name)
+	if err != nil {
+		b.failures[key] = append(b.failures[key], err)
+		fmt.Fprintln(os.Stderr, " failed:", err)
+		return
+	}
+	fmt.Fprintf(os.Stderr, " %s/s, p50 %s, CPU %s\n", cell(operations, m), cell(latency50, m), cell(cpuMetric(c), m))
+}
+
 // measure starts the peer, puts it under the load and ends it.
 func (b *bench) measure(ctx context.Context, c loadCase, p peer) (measurement, error) {
-	dir, err := os.MkdirTemp(b.dir, p.name+"-")
-	if err != nil {
-		return nil, fmt.Errorf("bench: %w", err)
-	}
-	defer os.RemoveAll(dir)
-	r, err := b.route(c, p)
-	if err != nil {
-		return nil, err
-	}
-	argv, err := p.command(r, surroundings{dir, len(b.layout.Proxy), b.limit, os.Geteuid() == 0})
-	if err != nil {
-		return nil, err
-	}
-	proxy, err := startProcess(p.name, dir, b.layout.Proxy, argv)
+	proxy, err := b.startProxy(ctx, c, p)
 	if err != nil {
 		return nil, err
 	}
 	defer proxy.stop()
+	m, err := b.putUnderLoad(ctx, c, p, proxy.route, proxy.pids)
+	return proxy.verdict(m, err)
+}
+
+// proxy is a peer that runs.
+type proxy struct {
+	*process
+	dir   string
+	route route
+	pids  []int
+}
+
+// startProxy starts a peer for a load, and waits until it is ready and has calmed down.
+func (b *bench) startProxy(ctx context.Context, c loadCase, p peer) (*proxy, error) {
+	dir, err := os.MkdirTemp(b.dir, p.name+"-")
+	if err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	made := &proxy{dir: dir}
+	if err := b.start(ctx, c, p, made); err != nil {
+		made.stop()
+		return nil, err
+	}
+	return made, nil
+}
+
+func (b *bench) start(ctx context.Context, c loadCase, p peer, made *proxy) (err error) {
+	if made.route, err = b.route(c, p); err != nil {
+		return err
+	}
+	argv, err := p.command(made.route, surroundings{made.dir, len(b.layout.Proxy), b.limit, os.Geteuid() == 0})
+	if err != nil {
+		return err
+	}
+	if made.process, err = startProcess(p.name, made.dir, b.layout.Proxy, argv); err != nil {
+		return err
+	}
 	ready, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	if err := waitReady(ready, proxy, r); err != nil {
-		return nil, err
+	if err := waitReady(ready, made.process, made.route); err != nil {
+		return err
 	}
-	pids, err := processTree(proxy.pid())
-	if err != nil {
-		return nil, err
+	if made.pids, err = processTree(made.pid()); err != nil {
+		return err
 	}
-	if err := waitQuiet(ready, pids); err != nil {
-		return nil, err
-	}
-	m, err := b.putUnderLoad(ctx, c, p, r, pids)
-	if err != nil {
-		m = nil
-	}
+	return waitQuiet(ready, made.pids)
+}
+
+// verdict is what a measurement is worth: nothing, if the proxy has ended meanwhile.
+func (p *proxy) verdict(m measurement, err error) (measurement, error) {
 	select {
-	case <-proxy.ended:
-		return nil, proxy.earlyEnd()
+	case <-p.ended:
+		return nil, p.earlyEnd()
 	default:
-		return m, err
 	}
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// stop ends the proxy, if it was started, and removes what it has left behind.
+func (p *proxy) stop() {
+	if p.process != nil {
+		p.process.stop()
+	}
+	os.RemoveAll(p.dir)
 }
 
 // route gives the peer a free port to listen on and its own address of the server.
@@ -215,19 +258,25 @@ func (b *bench) route(c loadCase, p peer) (route, error) {
 	return r, nil
 }
 
-// putUnderLoad carries a load out in a process of its own.
-func (b *bench) putUnderLoad(ctx context.Context, c loadCase, p peer, r route, pids []int) (measurement, error) {
+// assignmentOf is what the load generator does in a case.
+func (b *bench) assignmentOf(c loadCase, r route, pids []int) assignment {
 	s := b.settings
-	if c.Load == "e" {
-		return b.database.underSysbench(ctx, r.Listen, pids, c.Connections, s.Duration, b.layout)
-	}
 	a := assignment{Kind: exchanges, Proxy: r.Listen, Processes: pids, Loops: len(b.layout.Load),
 		Connections: c.Connections, Answer: c.Answer,
-		Warmup: s.Warmup, Duration: s.Duration, Settle: s.Settle}
-	switch c.Load {
-	case "b":
+		Warmup: s.Warmup, Duration: s.Duration, Settle: s.Settle, InTurns: c.takesTurns()}
+	if c.Load == "b" {
 		a.Kind, a.MaxOperations = logins, mostLogins
-	case "d":
+	}
+	return a
+}
+
+// putUnderLoad carries a load out in a process of its own.
+func (b *bench) putUnderLoad(ctx context.Context, c loadCase, p peer, r route, pids []int) (measurement, error) {
+	if c.Load == "e" {
+		return b.database.underSysbench(ctx, r.Listen, pids, c.Connections, b.settings.Duration, b.layout)
+	}
+	a := b.assignmentOf(c, r, pids)
+	if c.Load == "d" {
 		a.Kind, a.Sessions = idlers, b.idleSessions(p)
 		a.Connections = min(c.Connections, a.Sessions)
 		if err := b.useOnce(ctx, a); err != nil {

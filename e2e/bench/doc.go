@@ -11,8 +11,10 @@
 // process with the other or with what is measured. Every proxy is started afresh for every load of every round,
 // with one listener and one backend; the server's processes stay. Peers take turns within each round and
 // the order moves on by one from load to load and from round to round, so that a slow spell of the machine
-// hits all alike. A figure is the median over the rounds; a goal is judged by the median of the rounds' own ratios, to the
-// rival with whom that is worst. Ratios, not times, are what carries over to another
+// hits all alike. Under loads a and b, where peers differ by a few percent, all of them are started together, and the
+// turns are of 60 ms until each has been measured for as long as a round is: what a shared machine gives changes within
+// seconds, by more than that. A figure is the median over the rounds; a goal is judged by the median of the rounds' own
+// ratios, to the rival with whom that is worst. Ratios, not times, are what carries over to another
 // machine.
 //
 // The load is a closed loop: each connection sends its next request when the answer to the last one is

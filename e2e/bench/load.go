@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"runtime"
@@ -41,7 +42,13 @@ type assignment struct {
 	MaxOperations int
 	// Settle is the pause of idlers before memory is read again.
 	Settle time.Duration
+	// InTurns has the load wait for a turn on standard input, as JSON, again and again, and answer each when it is over,
+	// with nothing left under way; the end of the input is the end of the load. Warmup and Duration are then the turns' own.
+	InTurns bool
 }
+
+// turn is one of several times at which a load is measured.
+type turn struct{ Warmup, Duration time.Duration }
 
 // patience bounds a load over and above its Duration: whatever hangs, it ends.
 const patience = 60 * time.Second
@@ -49,22 +56,24 @@ const patience = 60 * time.Second
 // loadCommand is the sub-command "load": it carries out one assignment and writes a measurement as JSON.
 func loadCommand([]string) error {
 	var a assignment
-	if err := json.NewDecoder(os.Stdin).Decode(&a); err != nil {
+	input, output := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
+	if err := input.Decode(&a); err != nil {
 		return fmt.Errorf("bench: assignment: %w", err)
 	}
-	m, err := a.carryOut()
+	l, err := newLoad(a)
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(os.Stdout).Encode(m)
+	l.input, l.output = input, output
+	m, err := l.carryOut()
+	if err != nil {
+		return err
+	}
+	return output.Encode(m)
 }
 
-func (a assignment) carryOut() (measurement, error) {
-	l, err := newLoad(a)
-	if err != nil {
-		return nil, err
-	}
-	switch a.Kind {
+func (l *load) carryOut() (measurement, error) {
+	switch l.Kind {
 	case exchanges:
 		return l.exchange()
 	case logins:
@@ -72,7 +81,7 @@ func (a assignment) carryOut() (measurement, error) {
 	case idlers:
 		return l.logInAndStay()
 	}
-	return nil, fmt.Errorf("bench: no load is called %q", a.Kind)
+	return nil, fmt.Errorf("bench: no load is called %q", l.Kind)
 }
 
 // phase is the state of a load, which its first loop moves forward.
@@ -87,18 +96,27 @@ const (
 // load is an assignment being carried out.
 type load struct {
 	assignment
-	began  time.Time
-	loops  []*loadLoop
-	phase  atomic.Int32
-	failed atomic.Pointer[error]
-	before footprint // of the proxy before the first session
+	input   *json.Decoder // of turns
+	output  *json.Encoder
+	began   time.Time
+	loops   []*loadLoop
+	clients []client
+	phase   atomic.Int32
+	failed  atomic.Pointer[error]
+	before  footprint // of the proxy before the first session
 	// staying counts the sessions of all loops that idle.
 	staying atomic.Int64
 
 	// What the first loop has read at the first and the last instant of measuring.
 	cpuStart, cpuEnd time.Duration
 	start, end       time.Duration
+	// cpu and time are the sums of that over all turns.
+	cpu, time time.Duration
 }
+
+// client is one connection's worth of load. It is asked to begin at each turn; once the load is over, it finishes what it
+// has begun and rests.
+type client interface{ begin() }
 
 func newLoad(a assignment) (*load, error) {
 	l := &load{assignment: a, began: time.Now()}
@@ -125,13 +143,40 @@ func (l *load) fail(err error) {
 	l.phase.Store(int32(over))
 }
 
-// run lets all loops turn until the load is over.
+// run carries out the load's turns, or its only one.
 func (l *load) run() error {
+	if !l.InTurns {
+		return l.takeTurn()
+	}
+	for {
+		var next turn
+		if err := l.input.Decode(&next); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("bench: turn: %w", err)
+		}
+		l.Warmup, l.Duration = next.Warmup, next.Duration
+		if err := l.takeTurn(); err != nil {
+			return err
+		}
+		if err := l.output.Encode(next); err != nil {
+			return fmt.Errorf("bench: turn: %w", err)
+		}
+	}
+}
+
+// takeTurn lets all loops turn until the load is over.
+func (l *load) takeTurn() error {
+	l.phase.Store(int32(warming))
+	for _, c := range l.clients {
+		c.begin()
+	}
 	var running sync.WaitGroup
 	begin := l.now() + l.Warmup
 	for _, loop := range l.loops {
 		running.Go(func() {
 			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
 			loop.turn(begin)
 		})
 	}
@@ -139,6 +184,8 @@ func (l *load) run() error {
 	if err := l.failed.Load(); err != nil {
 		return *err
 	}
+	l.cpu += l.cpuEnd - l.cpuStart
+	l.time += l.end - l.start
 	return nil
 }
 
@@ -160,6 +207,7 @@ type loadLoop struct {
 	load  *load
 	first bool // it keeps the time for all
 
+	underWay   int // requests or sessions that have begun
 	operations int
 	bytes      int64
 	failures   int
@@ -168,11 +216,11 @@ type loadLoop struct {
 	buffer     [turnBytes]byte
 }
 
-// turn serves the loop's connections until the load is over.
+// turn serves the loop's connections until the load is over, and what is under way then if there are more turns to come.
 func (p *loadLoop) turn(begin time.Duration) {
-	for !p.load.is(over) {
+	for !p.load.is(over) || p.load.InTurns && p.underWay > 0 && p.load.failed.Load() == nil {
 		timeout := 100 * time.Millisecond // for the word of the first loop
-		if p.first {
+		if p.first && !p.load.is(over) {
 			timeout = p.keepTime(begin)
 		}
 		if err := p.wait(max(timeout, 0)); err != nil {
@@ -236,7 +284,7 @@ var errNothingDone = errors.New("bench: not one operation was completed in time"
 // rates is the measurement of a load whose figures are per operation or per GB.
 func (l *load) rates() (measurement, error) {
 	done, bytes, failed, h := l.total()
-	seconds, cpu := (l.end - l.start).Seconds(), l.cpuEnd-l.cpuStart
+	seconds, cpu := l.time.Seconds(), l.cpu
 	if seconds <= 0 || done == 0 && bytes == 0 {
 		return nil, errNothingDone
 	}

@@ -21,6 +21,7 @@ type exchanger struct {
 	loop    *loadLoop
 	fd      int
 	request []byte
+	asks    bool  // it is connected
 	missing int64 // bytes of the answer still to come
 	began   time.Duration
 }
@@ -42,6 +43,8 @@ func (l *load) exchange() (measurement, error) {
 		if err := x.loop.add(x.fd, &h, unix.EPOLLOUT); err != nil {
 			return nil, err
 		}
+		x.loop.underWay++
+		l.clients = append(l.clients, x)
 	}
 	if err := l.run(); err != nil {
 		return nil, err
@@ -58,12 +61,14 @@ func (l *load) exchange() (measurement, error) {
 }
 
 func (x *exchanger) ready(uint32) {
-	if x.missing == 0 {
+	if !x.asks {
+		x.asks = true
+		x.loop.underWay--
 		if err := x.loop.watch(x.fd, unix.EPOLLIN); err != nil {
 			x.loop.load.fail(err)
 			return
 		}
-		x.ask()
+		x.begin()
 		return
 	}
 	n, errno := discard(x.fd, x.loop.buffer[:])
@@ -77,12 +82,21 @@ func (x *exchanger) ready(uint32) {
 	x.loop.moved(n)
 	if x.missing -= int64(n); x.missing == 0 {
 		x.loop.done(x.began)
+		x.loop.underWay--
+		x.begin()
+	}
+}
+
+// begin asks, once it is connected.
+func (x *exchanger) begin() {
+	if x.asks && x.missing == 0 && !x.loop.load.is(over) {
 		x.ask()
 	}
 }
 
 // ask sends the request. 100 bytes always fit: nothing else is under way.
 func (x *exchanger) ask() {
+	x.loop.underWay++
 	x.began, x.missing = x.loop.load.now(), x.loop.load.Answer
 	if n, errno := write(x.fd, x.request); errno != 0 || n != len(x.request) {
 		x.loop.load.fail(fmt.Errorf("%w: request (%v)", errBroken, errno))

@@ -43,7 +43,7 @@ func (l *load) visit(stays bool, sessions func(visitor int) int) error {
 		v := &visitor{loop: l.loops[i%len(l.loops)], stays: stays, left: sessions(i)}
 		v.self = v
 		v.source.Addr = [4]byte{127, 0, 0, byte(2 + i%sources)}
-		v.begin()
+		l.clients = append(l.clients, v)
 	}
 	return l.run()
 }
@@ -55,6 +55,7 @@ func (v *visitor) begin() {
 		v.greeted, v.received, v.began = false, 0, v.loop.load.now()
 		err := v.open()
 		if err == nil {
+			v.loop.underWay++
 			return
 		}
 		v.failed(err)
@@ -123,6 +124,7 @@ func (v *visitor) ready(uint32) {
 // broke gives the session up and begins the next.
 func (v *visitor) broke(err error) {
 	unix.Close(v.fd)
+	v.loop.underWay--
 	v.failed(err)
 	if v.stays {
 		v.left++ // for as many as were asked for shall stay
@@ -133,6 +135,7 @@ func (v *visitor) broke(err error) {
 // loggedIn ends the session, or lets it stay, and begins the next.
 func (v *visitor) loggedIn() {
 	v.loop.done(v.began)
+	v.loop.underWay--
 	if v.stays {
 		v.loop.stay = append(v.loop.stay, v.fd)
 		v.loop.load.staying.Add(1)

@@ -17,6 +17,10 @@ type loadCase struct {
 	Answer      int64 // bytes
 }
 
+// takesTurns tells whether the peers take turns of a fraction of a second under this load, all of them started: what the
+// machine gives changes within seconds, and by more than the peers differ by.
+func (c loadCase) takesTurns() bool { return c.Load == "a" || c.Load == "b" }
+
 // exchangeAnswer is the answer's size in load a; the request has requestSize.
 const exchangeAnswer = 200
 

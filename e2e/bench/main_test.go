@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 )
 
 // TestMain lets the test binary stand in for the program when that starts itself as server, load generator or proxy.
@@ -67,6 +68,33 @@ func TestSmoke(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(out, "bench.svg")); err != nil {
 		t.Error(err)
+	}
+}
+
+// A peer that can't be started, or that ends, is out, and the others go on.
+func TestTurnsGoOnWithoutAPeerThatFails(t *testing.T) {
+	ctx := t.Context()
+	b, err := newBench(ctx, settings{Rounds: 1, Duration: 2 * turnDuration, Loads: []string{"b"}, peers: []string{copyName}, layout: layoutAuto}, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.close()
+	fine := b.peers[0]
+	absent, leaving := fine, fine
+	absent.command = func(route, surroundings) ([]string, error) { return []string{"false"}, nil }
+	leaving.command = func(r route, s surroundings) ([]string, error) {
+		argv, err := fine.command(r, s)
+		return append([]string{"timeout", "--signal=KILL", "0.6"}, argv...), err
+	}
+	b.settings.Warmup = 2 * time.Second // in which it is killed
+	results := b.measureInTurns(ctx, b.cases[0], []peer{absent, leaving, fine})
+	for i, wantErr := range []bool{true, true, false} {
+		if (results[i].err != nil) != wantErr || (results[i].m != nil) == wantErr {
+			t.Errorf("peer %d: %v, %v", i, results[i].m, results[i].err)
+		}
+	}
+	if m := results[2].m; m[operations] <= 0 || m[cpuPerOperation] <= 0 {
+		t.Errorf("the peer that is left: %v", m)
 	}
 }
 

@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"context"
+	"runtime"
 	"runtime/debug"
 	"time"
 )
@@ -47,6 +48,7 @@ func (b *Balancer) tidy(ctx context.Context) {
 		case <-every.C:
 			b.clear()
 			if t.tick(b.ids.Load()) {
+				runtime.GC() // what lies in a sync.Pool survives one collection, and FreeOSMemory is one
 				debug.FreeOSMemory()
 			}
 		}

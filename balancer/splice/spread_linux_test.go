@@ -136,3 +136,30 @@ func TestSessionsSpreadOverTheLoops(t *testing.T) {
 		})
 	}
 }
+
+// Where thousands come each second, a loop keeps what it accepts although another one has a few less; who comes after a
+// pause, or first, goes to the lighter one.
+func TestRushWidensTheMargin(t *testing.T) {
+	own, other := &loop{}, &loop{}
+	e := &loops{loops: []*loop{own, other}}
+	own.sessions.Store(8)
+	arrive := func(at time.Duration, want *loop) {
+		t.Helper()
+		own.arrivals.note(int64(at))
+		if e.lightest(own) != want {
+			t.Errorf("at %v, after %+v, the session goes to the wrong loop", at, own.arrivals)
+		}
+	}
+	for range 10 * rushed {
+		arrive(time.Second/2, other) // the first second is not over
+	}
+	arrive(3*time.Second/2, own)
+	own.sessions.Store(20)
+	arrive(3*time.Second/2, other)
+	own.sessions.Store(8)
+	arrive(5*time.Second/2, other) // two in the second before
+	for range 10 * rushed {
+		own.arrivals.note(int64(3 * time.Second))
+	}
+	arrive(time.Minute, other)
+}

@@ -24,7 +24,7 @@ func ParseChangeUser(payload []byte, caps Capability) (Login, error) {
 	}
 	l := Login{Capabilities: caps}
 	l.User = string(c.nul("user"))
-	l.AuthResponse = copyOrNil(nil, c.authResponse(caps &^ ClientPluginAuthLenenc))
+	l.AuthResponse = copyOrNil(nil, c.authResponse(caps&^ClientPluginAuthLenenc))
 	l.Database = string(c.nulOrRest())
 	if c.left() > 0 {
 		l.Charset = byte(c.uint16("charset"))

@@ -261,7 +261,7 @@ func (s *session) hear(server splice.Conn, connecting step, deadline time.Time) 
 		}
 	}
 	b, connected := s.lease.Backend, s.task.Now()
-	s.connect = connected.Sub(connecting.begun)
+	s.connect = took(connecting.begun, connected)
 	b.metrics.Connect.Observe(s.connect.Seconds())
 	if s.config.Protocol != MySQL {
 		b.Pool.succeeded(b, connected)
@@ -271,7 +271,7 @@ func (s *session) hear(server splice.Conn, connecting step, deadline time.Time) 
 		return nil, err
 	}
 	greeted := s.task.Now()
-	s.greeting = greeted.Sub(connected)
+	s.greeting = took(connected, greeted)
 	b.metrics.Greeting.Observe(s.greeting.Seconds())
 	b.Pool.succeeded(b, greeted)
 	if s.moving != nil {
@@ -279,6 +279,10 @@ func (s *session) hear(server splice.Conn, connecting step, deadline time.Time) 
 	}
 	return greeting, nil
 }
+
+// took is the time of something that has happened. What the loop heard of in one go took next to nothing, but is not to look
+// like nothing.
+func took(from, to time.Time) time.Duration { return max(1, to.Sub(from)) }
 
 // step is one step of an attempt, and the time that it has.
 type step struct {

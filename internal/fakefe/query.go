@@ -36,10 +36,6 @@ func (s *session) beginStatement(sql string) {
 	s.fe.mu.counts.Queries++
 	s.fe.tellWatchers()
 	s.fe.mu.Unlock()
-	select {
-	case <-s.killed: // a KILL QUERY that came too late for the last statement
-	default:
-	}
 	s.emit(Queried, shorten(sql))
 }
 

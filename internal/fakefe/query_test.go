@@ -285,6 +285,29 @@ func TestKill(t *testing.T) {
 	await(t, fe, "the end", empty)
 }
 
+// TestKillBeforeTheStatementBegins: once the table says that a session is busy, a KILL QUERY ends its statement, even if it
+// comes before the session has looked at it.
+func TestKillBeforeTheStatementBegins(t *testing.T) {
+	fe := start(t, Config{})
+	c := enter(t, fe)
+	fe.mu.Lock()
+	s := fe.mu.sessions[c.greeting.ConnectionID]
+	fe.mu.Unlock()
+
+	s.enter(Busy)
+	fe.kill(s.id, true)
+	s.beginStatement("select sleep(3600)")
+	if n := len(s.killed); n != 1 {
+		t.Fatal("the statement does not hear of a KILL QUERY that came before it began")
+	}
+	s.enter(Idle)
+	s.enter(Busy)
+	if n := len(s.killed); n != 0 {
+		t.Error("a KILL QUERY that came too late for one statement hits the next one")
+	}
+	s.enter(Idle)
+}
+
 func TestOtherCommands(t *testing.T) {
 	fe := start(t, Config{})
 	c := enter(t, fe)

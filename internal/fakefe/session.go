@@ -116,6 +116,13 @@ func (s *session) leaveTable() {
 func (s *session) enter(state State) {
 	s.fe.mu.Lock()
 	defer s.fe.mu.Unlock()
+	if state == Busy {
+		// Here and no later: from now on a KILL QUERY is for this command.
+		select {
+		case <-s.killed: // it came too late for the last one
+		default:
+		}
+	}
 	s.since = time.Now()
 	s.fe.count(s, state)
 }

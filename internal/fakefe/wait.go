@@ -70,11 +70,13 @@ func (s *session) sleep(d time.Duration) error {
 	return s.thaw()
 }
 
-// wait returns nil when one of the channels delivers, errKilled after KILL QUERY, and errEnded when the connection
-// was cut, or, with watch, when the client has closed it. A nil channel never delivers.
+// wait returns nil when one of the channels delivers, and errEnded when the connection was cut. With watch it also returns
+// errKilled after KILL QUERY, and errEnded when the client has closed the connection: a frozen FE sees neither. A nil
+// channel never delivers.
 func (s *session) wait(changed <-chan struct{}, timer <-chan time.Time, watch bool) error {
-	var gone <-chan struct{}
+	var killed, gone <-chan struct{}
 	if watch {
+		killed = s.killed
 		var stop func()
 		gone, stop = s.watchClient()
 		defer stop()
@@ -84,7 +86,7 @@ func (s *session) wait(changed <-chan struct{}, timer <-chan time.Time, watch bo
 		return nil
 	case <-timer:
 		return nil
-	case <-s.killed:
+	case <-killed:
 		return errKilled
 	case <-gone:
 		return errEnded

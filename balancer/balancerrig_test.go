@@ -92,13 +92,8 @@ type balancerRig struct {
 	forgiven     bool // series were removed, so that sums over them tell nothing
 }
 
-// serve starts a balancer with one listener, called mysql, and one pool, called fe, of these backends. change may alter
-// the configuration and the options.
-func serve(t *testing.T, kind string, change func(*Config, *Options), backends ...string) *balancerRig {
-	t.Helper()
-	r := &balancerRig{t: t, metrics: metrics.New(metrics.BuildInfo{}), log: newLogged(),
-		records: make(chan SessionRecord, 100_000), begun: make(chan SessionRecord, 100_000),
-		changes: make(chan Change, 10_000)}
+// loopbackConfig has one listener, called mysql, and one pool, called fe, of these backends.
+func loopbackConfig(kind string, backends ...string) Config {
 	config := Config{
 		Engine:    EngineConfig{Kind: kind, Loops: 2, Pipes: 8, PipeSize: 1 << 18},
 		Listeners: []ListenerConfig{{Name: "mysql", Bind: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}, Pool: "fe", LoginTimeout: hang, Backlog: 1024}},
@@ -108,6 +103,17 @@ func serve(t *testing.T, kind string, change func(*Config, *Options), backends .
 	for _, b := range backends {
 		config.Pools[0].Backends = append(config.Pools[0].Backends, BackendConfig{Address: b, Weight: 1})
 	}
+	return config
+}
+
+// serve starts a balancer with one listener, called mysql, and one pool, called fe, of these backends. change may alter
+// the configuration and the options.
+func serve(t *testing.T, kind string, change func(*Config, *Options), backends ...string) *balancerRig {
+	t.Helper()
+	r := &balancerRig{t: t, metrics: metrics.New(metrics.BuildInfo{}), log: newLogged(),
+		records: make(chan SessionRecord, 100_000), begun: make(chan SessionRecord, 100_000),
+		changes: make(chan Change, 10_000)}
+	config := loopbackConfig(kind, backends...)
 	changed := func(c Change) { r.changes <- c }
 	options := Options{Log: slog.New(r.log), Metrics: r.metrics, Changed: changed, SessionBegun: true, Sessions: func(s SessionRecord) {
 		if s.End == "" {

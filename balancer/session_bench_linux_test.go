@@ -3,9 +3,7 @@ package balancer
 import (
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -55,13 +53,9 @@ func BenchmarkLogin(b *testing.B) {
 
 // quietBalancer is a balancer of one loop, without log and records, in front of one backend.
 func quietBalancer(b *testing.B, kind, backend string) *Balancer {
-	made, err := New(Config{
-		Engine:    EngineConfig{Kind: kind, Loops: 1, Pipes: 8, PipeSize: 1 << 18},
-		Listeners: []ListenerConfig{{Name: "mysql", Bind: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}, Pool: "fe", LoginTimeout: hang, Backlog: 1024}},
-		Pools: []PoolConfig{{Name: "fe", Protocol: MySQL, Policy: LeastConnections, ConnectTimeout: hang, GreetingTimeout: hang,
-			SetupTimeout: 2 * hang, SessionsOnDown: Verify, QueueTimeout: hang, ResolveInterval: time.Hour, Linger: hang,
-			Backends: []BackendConfig{{Address: backend, Weight: 1}}}},
-	}, Options{Log: slog.New(slog.DiscardHandler), Metrics: metrics.New(metrics.BuildInfo{})})
+	config := loopbackConfig(kind, backend)
+	config.Engine.Loops = 1
+	made, err := New(config, Options{Log: slog.New(slog.DiscardHandler), Metrics: metrics.New(metrics.BuildInfo{})})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -3,9 +3,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -13,8 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
-	"syscall"
 	"time"
 )
 
@@ -132,35 +128,50 @@ func (b *bench) measureAll(ctx context.Context) error {
 	for round := range b.settings.Rounds {
 		for i, c := range b.cases {
 			peers := rotate(b.peers, round+i)
+			measure := b.measureEach
 			if c.takesTurns() {
-				for k, result := range b.measureInTurns(ctx, c, peers) {
-					b.note(round, c, peers[k], result.m, result.err)
-				}
-				continue
+				measure = b.measureInTurns
 			}
-			for _, p := range peers {
-				m, err := b.measure(ctx, c, p)
-				b.note(round, c, p, m, err)
+			results := measure(ctx, c, peers)
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
 			}
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			for k, p := range peers {
+				b.note(round, c, p, results[k])
+			}
 		}
 	}
 	return nil
 }
 
 // note keeps what a round of a peer has given, and tells it.
-func (b *bench) note(round int, c loadCase, p peer, m measurement, err error) {
+func (b *bench) note(round int, c loadCase, p peer, o outcome) {
 	key := resultKey{c.Key, p.name}
-	b.results[key] = append(b.results[key], m)
+	b.results[key] = append(b.results[key], o.m)
 	fmt.Fprintf(os.Stderr, "round %d/%d  %-28s %-16s", round+1, b.settings.Rounds, c.Title, p.name)
-	if err != nil {
-		b.failures[key] = append(b.failures[key], err)
-		fmt.Fprintln(os.Stderr, " failed:", err)
+	if o.err != nil {
+		b.failures[key] = append(b.failures[key], o.err)
+		fmt.Fprintln(os.Stderr, " failed:", o.err)
 		return
 	}
-	fmt.Fprintf(os.Stderr, " %s/s, p50 %s, CPU %s\n", cell(operations, m), cell(latency50, m), cell(cpuMetric(c), m))
+	fmt.Fprintf(os.Stderr, " %s/s, p50 %s, CPU %s\n", cell(operations, o.m), cell(latency50, o.m), cell(cpuMetric(c), o.m))
+}
+
+// outcome is what a round has given for one peer.
+type outcome struct {
+	m   measurement // nil with an error
+	err error
+}
+
+// measureEach measures one peer after the other.
+func (b *bench) measureEach(ctx context.Context, c loadCase, peers []peer) []outcome {
+	results := make([]outcome, len(peers))
+	for i, p := range peers {
+		if ctx.Err() == nil {
+			results[i].m, results[i].err = b.measure(ctx, c, p)
+		}
+	}
+	return results
 }
 
 // measure starts the peer, puts it under the load and ends it.
@@ -308,33 +319,4 @@ func (b *bench) idleSessions(p peer) int {
 		return min(wanted, most)
 	}
 	return most
-}
-
-// assign hands an assignment to the sub-command "load" and reads its measurement.
-func (b *bench) assign(ctx context.Context, a assignment) (measurement, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.Warmup+a.Duration+a.Settle+2*patience)
-	defer cancel()
-	self, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("bench: %w", err)
-	}
-	input, err := json.Marshal(a)
-	if err != nil {
-		return nil, fmt.Errorf("bench: %w", err)
-	}
-	var output, complaint bytes.Buffer
-	cmd := exec.CommandContext(ctx, self, "load")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), &output, &complaint
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err := startPinned(cmd, b.layout.Load); err != nil {
-		return nil, fmt.Errorf("bench: start the load: %w", err)
-	}
-	if err := cmd.Wait(); err != nil {
-		return nil, fmt.Errorf("bench: load: %w: %s", err, strings.TrimSpace(complaint.String()))
-	}
-	var m measurement
-	if err := json.Unmarshal(output.Bytes(), &m); err != nil {
-		return nil, fmt.Errorf("bench: load: %w", err)
-	}
-	return m, nil
 }

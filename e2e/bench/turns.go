@@ -4,14 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"os"
-	"os/exec"
-	"strings"
-	"syscall"
 	"time"
 )
 
@@ -21,16 +13,10 @@ const (
 	turnWarmup   = 15 * time.Millisecond
 )
 
-// outcome is what a round has given for one peer.
-type outcome struct {
-	m   measurement
-	err error
-}
-
 // contender is a peer under a load that takes turns.
 type contender struct {
 	proxy *proxy
-	load  *turnedLoad
+	load  *loadProcess
 	err   error // it is out
 }
 
@@ -64,7 +50,7 @@ func (b *bench) measureInTurns(ctx context.Context, c loadCase, peers []peer) []
 func (b *bench) enter(ctx context.Context, c loadCase, p peer) *contender {
 	one := &contender{}
 	if one.proxy, one.err = b.startProxy(ctx, c, p); one.err == nil {
-		one.load, one.err = b.startTurns(ctx, b.assignmentOf(c, one.proxy.route, one.proxy.pids))
+		one.load, one.err = b.startLoad(ctx, b.assignmentOf(c, one.proxy.route, one.proxy.pids))
 	}
 	return one
 }
@@ -76,78 +62,4 @@ func (c *contender) leave() {
 	if c.proxy != nil {
 		c.proxy.stop()
 	}
-}
-
-// turnedLoad is the sub-command "load" with an assignment in turns.
-type turnedLoad struct {
-	cmd       *exec.Cmd
-	cancel    context.CancelFunc
-	stdin     io.WriteCloser
-	input     *json.Encoder
-	output    *json.Decoder
-	complaint strings.Builder
-	waited    bool
-}
-
-// startTurns starts a load that waits for its first turn.
-func (b *bench) startTurns(ctx context.Context, a assignment) (*turnedLoad, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("bench: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(len(b.peers)+1)*(a.Warmup+2*a.Duration)+2*patience)
-	l := &turnedLoad{cmd: exec.CommandContext(ctx, self, "load"), cancel: cancel}
-	l.cmd.Stderr = &l.complaint
-	l.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	stdout, err := l.cmd.StdoutPipe()
-	if err == nil {
-		l.stdin, err = l.cmd.StdinPipe()
-	}
-	if err == nil {
-		err = startPinned(l.cmd, b.layout.Load)
-	}
-	if err != nil {
-		cancel()
-		return nil, fmt.Errorf("bench: start the load: %w", err)
-	}
-	l.input, l.output = json.NewEncoder(l.stdin), json.NewDecoder(stdout)
-	if err := l.input.Encode(a); err != nil {
-		return l, l.failure(err)
-	}
-	return l, nil
-}
-
-// take lets the load have a turn, and waits for its end.
-func (l *turnedLoad) take(next turn) error {
-	var done turn
-	if err := errors.Join(l.input.Encode(next), l.output.Decode(&done)); err != nil {
-		return l.failure(err)
-	}
-	return nil
-}
-
-// finish ends the load, and reads its measurement.
-func (l *turnedLoad) finish() (measurement, error) {
-	var m measurement
-	if err := errors.Join(l.stdin.Close(), l.output.Decode(&m)); err != nil {
-		return nil, l.failure(err)
-	}
-	return m, nil
-}
-
-// failure is why the load has not done what it was told to; it has ended, or does so now.
-func (l *turnedLoad) failure(err error) error {
-	l.stop()
-	return fmt.Errorf("bench: load: %w: %s", err, strings.TrimSpace(l.complaint.String()))
-}
-
-// stop ends the load, whatever it does.
-func (l *turnedLoad) stop() {
-	if l.waited {
-		return
-	}
-	l.waited = true
-	l.stdin.Close()
-	l.cancel()
-	_ = l.cmd.Wait()
 }

@@ -37,8 +37,8 @@ type placement struct {
 	connect, greeting time.Duration
 }
 
-// errDialect is a server that can't go on with what the client has begun with another one.
-var errDialect = errors.New("balancer: the servers have too little in common")
+// errDialect is a server that can't go on with what the client has begun with another one; the next one may.
+var errDialect = &setupError{reason: "dialect", text: "login: the servers have too little in common", own: true}
 
 // repliesFrom is the sequence number of what answers a login.
 const repliesFrom = 2
@@ -140,7 +140,7 @@ func (m *move) leave() {
 
 // replay sends the login to a server that has greeted, and returns how it answers: its first packet, or the
 // beginning of a long one. Until then the client has not heard of that server, and every failure can be made good by the
-// next one. Errors: *setupError, errDialect, splice.ErrClientGone, splice.ErrCut.
+// next one. Errors: *setupError, such as errDialect, splice.ErrClientGone, splice.ErrCut.
 func (s *session) replay(server splice.Conn, greeting []byte, deadline time.Time) ([]byte, error) {
 	h, _ := mysqlwire.ParseHeader(greeting)
 	whole := mysqlwire.HeaderLen + h.Length

@@ -129,6 +129,26 @@ func TestALoginIsMoved(t *testing.T) {
 	}
 }
 
+// TestALoginIsMovedPastAStranger to the one of the other pool's backends that speaks what the client has begun.
+func TestALoginIsMovedPastAStranger(t *testing.T) {
+	eachEngine(t, func(t *testing.T, kind string) {
+		known := survivor(t)
+		r := serveRoutes(t, kind, func(c *Config) { c.Pools[1].Policy = RoundRobin }, annToETL, []string{greeter(t)}, []string{stranger(t), known})
+		c := r.dial()
+		expect(t, c, plainGreeting)
+		c.send(richLogin())
+		expect(t, c, packetOf(2, switchRequest))
+		c.send(packetOf(3, "mixed with the second scramble"))
+		expect(t, c, packetOf(4, ok))
+		c.send(packetOf(0, "\x03select 1"))
+		expect(t, c, packetOf(1, "an answer"))
+		c.Close()
+		if s := r.wantEnd("client_closed"); s.Pool != "etl" || s.Backend != known || s.NotMoved != "" {
+			t.Errorf("the record is %+v", s)
+		}
+	})
+}
+
 // TestLongLoginsAreMoved whole.
 func TestLongLoginsAreMoved(t *testing.T) {
 	eachEngine(t, func(t *testing.T, kind string) {

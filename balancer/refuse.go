@@ -23,7 +23,7 @@ func (s *session) refuse(err error) {
 	case errors.Is(err, ErrFull):
 		s.noPlace("every backend is at its max_sessions", "full")
 	case errors.Is(err, errDialect):
-		s.noPlace("no backend speaks what the client has begun with another pool", "dialect")
+		s.noPlace("no backend speaks what the client has begun with another one", "dialect")
 	case errors.As(err, &failed):
 		s.noPlace("no backend is available ("+failed.text+")", "no_backend")
 	default:

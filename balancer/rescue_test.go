@@ -212,6 +212,58 @@ func TestALoginThatTwoServersLose(t *testing.T) {
 	})
 }
 
+// stranger is a server that can't go on with what a client has begun with plainGreeting.
+func stranger(t *testing.T) string {
+	return backendOf(t, func(c *net.TCPConn) {
+		io.WriteString(c, secondGreeting(mysqlwire.StarRocksCapabilities&^mysqlwire.ClientPluginAuth))
+		if b, err := io.ReadAll(c); len(b) > 0 || err != nil {
+			t.Errorf("a server that does not speak the client's dialect was told %q, %v", b, err)
+		}
+	})
+}
+
+// TestServerLostInALoginNextToAStranger: of the backends that are left, one that does not speak what the client has begun is
+// passed over, without blame.
+func TestServerLostInALoginNextToAStranger(t *testing.T) {
+	eachEngine(t, func(t *testing.T, kind string) {
+		first := backendOf(t, func(c *net.TCPConn) {
+			io.WriteString(c, plainGreeting)
+			expect(t, c, richLogin())
+		})
+		second, third := stranger(t), survivor(t)
+		r := serve(t, kind, beginWith, first, second, third)
+		c := r.dial()
+		expect(t, c, plainGreeting)
+		c.send(richLogin())
+		wantRescue(t, r, c, first, third)
+		if state, n := r.Pools()[0].Backend(second).State(), r.sum("redispatches_total"); state != Unknown || n != 1 {
+			t.Errorf("the stranger is %v, and %v redispatches are counted", state, n)
+		}
+	})
+}
+
+// TestServerLostInALoginAmongStrangers: nobody is left to go on with it.
+func TestServerLostInALoginAmongStrangers(t *testing.T) {
+	eachEngine(t, func(t *testing.T, kind string) {
+		first := backendOf(t, func(c *net.TCPConn) {
+			io.WriteString(c, plainGreeting)
+			expect(t, c, richLogin())
+		})
+		r := serve(t, kind, beginWith, first, stranger(t), stranger(t))
+		c := r.dial()
+		expect(t, c, plainGreeting)
+		c.send(richLogin())
+		_, payload, err := mysqlwire.ReadPacket(c, nil, mysqlwire.MaxPayload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if refused, err := mysqlwire.ParseError(payload); err != nil || !strings.Contains(refused.Message, "no backend speaks what the client has begun") {
+			t.Errorf("the answer is %v, %v", refused, err)
+		}
+		r.wantReject("dialect")
+	})
+}
+
 // TestALoginThatNoServerBears: each of them gets to see it once, and none is blamed.
 func TestALoginThatNoServerBears(t *testing.T) {
 	eachEngine(t, func(t *testing.T, kind string) {

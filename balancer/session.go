@@ -156,7 +156,7 @@ func (s *session) lead() (splice.Conn, []byte, error) {
 		}
 		b := s.lease.Backend
 		failed, blame := errors.AsType[*setupError](err)
-		if blame {
+		if blame && failed != errDialect { // which is how the server is, and no failure of it
 			b.metrics.Redispatch(failed.reason)
 			if !failed.own {
 				b.Pool.suspect(b, failed.Error()) // before its place is free for the next one in the queue
@@ -170,7 +170,10 @@ func (s *session) lead() (splice.Conn, []byte, error) {
 		case failed.hopeless, !s.task.Now().Before(deadline):
 			return nil, nil, failed
 		}
-		tried, last = append(tried, b), failed
+		tried = append(tried, b)
+		if last == nil || failed != errDialect { // a failure may pass, and is worth telling
+			last = failed
+		}
 	}
 }
 

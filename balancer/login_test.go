@@ -355,6 +355,28 @@ func TestLongLogins(t *testing.T) {
 	})
 }
 
+// TestUncommonLoginsLeaveNothing: a small packet can have thousands of attributes.
+func TestUncommonLoginsLeaveNothing(t *testing.T) {
+	login := func(attributes int, user string) []byte {
+		l := mysqlwire.Login{Capabilities: mysqlwire.ClientProtocol41 | mysqlwire.ClientSecureConnection | mysqlwire.ClientConnectAttrs, User: user,
+			Attributes: make([]mysqlwire.Attribute, attributes)}
+		return l.Append(nil)
+	}
+	for name, uncommon := range map[string][]byte{"many attributes": login(1900, "ann"), "long": login(1, strings.Repeat("u", packetBuffer))} {
+		s := &session{room: new(room)}
+		got, err := s.parseLogin(uncommon)
+		if err != nil || len(got.Attributes) == 0 || got.User == "" {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+		if left := s.room.login; left.User != "" || cap(left.Attributes) > mostAttributes {
+			t.Errorf("%s: the room keeps place for %d attributes, and %d bytes of a user", name, cap(left.Attributes), len(left.User))
+		}
+		if got, err = s.parseLogin(login(2, "bob")); err != nil || got != &s.room.login || got.User != "bob" || len(got.Attributes) != 2 {
+			t.Errorf("after it: %+v, %v", got, err)
+		}
+	}
+}
+
 func TestNoLoginTimeout(t *testing.T) {
 	eachEngine(t, func(t *testing.T, kind string) {
 		_, addresses := startFEs(t, 1, nil)

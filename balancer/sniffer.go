@@ -130,7 +130,8 @@ func (s *session) sniffed() bool {
 	defer packetBuffers.Put(fixed)
 	buffer, client := fixed[:], s.task.Client()
 	got := copy(buffer, s.arrival.read)
-	silence, deadline := s.task.Now().Add(f.wait), s.started.Add(f.timeout)
+	// By the clock itself: what a loop does in one go, and Now is behind by, may be most of so short a wait.
+	silence, deadline := time.Now().Add(f.wait), s.started.Add(f.timeout)
 	if deadline.Before(silence) { // setting up may have taken long
 		deadline = silence
 	}

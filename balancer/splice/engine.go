@@ -95,7 +95,7 @@ func besideOthers[T any](o ListenOptions, open func() (T, error)) (T, error) {
 // only these after Join.
 type Task interface {
 	// Now is the time, as the session's loop knows it: it may be behind by as much as the loop has done since it last
-	// waited, and costs no look at the clock. It is for what runs on the loop: the set-up and the Owner.
+	// waited or began a set-up, and costs no look at the clock. It is for what runs on the loop: the set-up and the Owner.
 	Now() time.Time
 	// Client is the accepted connection.
 	Client() Conn

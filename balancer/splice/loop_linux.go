@@ -46,7 +46,7 @@ type loop struct {
 	engine    *loops
 	epoll     int
 	mailbox   int       // an eventfd
-	now       int64     // by the engine's clock, when the loop last waited
+	now       int64     // by the engine's clock, when the loop last waited or began a set-up
 	time      time.Time // the same
 	slots     []slot
 	freeSlots []uint32
@@ -145,7 +145,8 @@ func (l *loop) event(e *unix.EpollEvent) {
 
 // await waits for events. The first millisecond is a raw call: the thread sleeps, and the Go scheduler believes that it
 // works. Under load the next event comes within that time, and is spared the scheduler's taking the processor away
-// and giving it back, which costs more than some sessions do. A loop that has nothing to do then waits as one should.
+// and giving it back, which costs more than some sessions do. A loop that has nothing to do then waits as one should, and
+// looks at the clock before: by the one of its last batch it would wait too long, by as much as that batch took.
 func (l *loop) await(events []unix.EpollEvent) int {
 	patience := l.patience()
 	soon := patience
@@ -155,7 +156,8 @@ func (l *loop) await(events []unix.EpollEvent) int {
 	if n := epollWait(l.epoll, events, soon); n != 0 || soon == patience {
 		return max(n, 0)
 	}
-	n, _ := unix.EpollWait(l.epoll, events, max(patience-soon, -1))
+	l.look()
+	n, _ := unix.EpollWait(l.epoll, events, l.patience())
 	return max(n, 0)
 }
 

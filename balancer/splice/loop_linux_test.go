@@ -112,3 +112,44 @@ func TestConnectionThatCannotBeWatched(t *testing.T) {
 		mustRead(t, r.server, "x")
 	})
 }
+
+// A set-up that begins late in a batch has all of its time.
+func TestSetupBeginsByTheClock(t *testing.T) {
+	withLoop(t, Options{}, func(_ *loops, l *loop) {
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(pair[1])
+		l.on(func() {
+			l.time, l.now = l.time.Add(-time.Hour), l.now-int64(time.Hour) // the batch has taken that long
+			l.sessions.Add(1)
+			before := time.Now()
+			l.begin(func(task Task) {
+				if now := task.Now(); now.Before(before) {
+					t.Errorf("the set-up begins %v ago", before.Sub(now))
+				}
+			}, int32(pair[0]), netip.AddrPort{})
+		})
+	})
+}
+
+// A loop does not wait longer for what is due because its last batch has taken long.
+func TestWaitAfterALongBatch(t *testing.T) {
+	withLoop(t, Options{}, func(_ *loops, l *loop) {
+		done := make(chan struct{})
+		l.post(func() {
+			defer close(done)
+			s := new(session)
+			l.look()
+			due := l.now
+			l.timers.set(s, due)
+			defer l.timers.remove(s)
+			l.now -= int64(time.Hour)
+			if n := l.await(make([]unix.EpollEvent, batch)); n != 0 || l.now < due {
+				t.Errorf("%d events, %v before the deadline", n, time.Duration(due-l.now))
+			}
+		})
+		await(t, "the deadline", done)
+	})
+}

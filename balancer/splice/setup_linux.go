@@ -72,6 +72,7 @@ func (l *loop) begin(setup Setup, fd int32, remote netip.AddrPort) {
 		l.sessions.Add(-1)
 		return
 	}
+	l.look() // what came before it in the batch must not be taken from its time
 	s := &session{loop: l, active: l.now, deadline: never}
 	c := l.coroutine()
 	c.s, c.setup = s, setup

@@ -27,6 +27,7 @@ const readyTimeout = 20 * time.Second
 // bench is one run of the program.
 type bench struct {
 	settings settings
+	patience time.Duration // what hangs for longer is ended
 	layout   layout
 	limit    int // descriptors of every process
 	dir      string
@@ -45,7 +46,7 @@ type resultKey struct{ Case, Peer string }
 
 // newBench finds the peers and starts the servers.
 func newBench(ctx context.Context, s settings, dir string) (*bench, error) {
-	b := &bench{settings: s, dir: dir, ports: newPorts(),
+	b := &bench{settings: s, patience: patience, dir: dir, ports: newPorts(),
 		results: map[resultKey][]measurement{}, failures: map[resultKey][]error{}}
 	usable, err := usableProcessors()
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 type loadProcess struct {
 	cmd       *exec.Cmd
 	cancel    context.CancelFunc
+	patience  time.Duration // for a turn, over and above its duration
 	stdin     io.WriteCloser
 	input     *json.Encoder
 	output    *json.Decoder
@@ -43,9 +44,9 @@ func (b *bench) startLoad(ctx context.Context, a assignment) (*loadProcess, erro
 	if err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
-	others := time.Duration(len(b.peers)) * (a.Warmup + 2*a.Duration) // whose turns it waits for
-	ctx, cancel := context.WithTimeout(ctx, a.Warmup+a.Duration+a.Settle+others+2*patience)
-	l := &loadProcess{cmd: exec.CommandContext(ctx, self, "load"), cancel: cancel}
+	others := time.Duration(len(b.peers)) * (a.Warmup + 2*a.Duration + b.patience) // whose turns it waits for
+	ctx, cancel := context.WithTimeout(ctx, a.Warmup+a.Duration+a.Settle+others+2*b.patience)
+	l := &loadProcess{cmd: exec.CommandContext(ctx, self, "load"), cancel: cancel, patience: b.patience}
 	l.cmd.Stderr = &l.complaint
 	l.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	stdout, err := l.cmd.StdoutPipe()
@@ -66,10 +67,16 @@ func (b *bench) startLoad(ctx context.Context, a assignment) (*loadProcess, erro
 	return l, nil
 }
 
-// take lets the load have a turn, and waits for its end.
+// take lets the load have a turn, and waits for its end. One that hangs is out, and does not use up the others' time.
 func (l *loadProcess) take(next turn) error {
+	longest := next.Warmup + next.Duration + l.patience
+	hanging := time.AfterFunc(longest, l.cancel)
 	var done turn
-	if err := errors.Join(l.input.Encode(next), l.output.Decode(&done)); err != nil {
+	err := errors.Join(l.input.Encode(next), l.output.Decode(&done))
+	if !hanging.Stop() {
+		err = fmt.Errorf("its turn did not end within %v", longest)
+	}
+	if err != nil {
 		return l.failure(err)
 	}
 	return nil

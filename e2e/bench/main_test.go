@@ -4,9 +4,13 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -71,7 +75,7 @@ func TestSmoke(t *testing.T) {
 	}
 }
 
-// A peer that can't be started, or that ends, is out, and the others go on.
+// A peer that can't be started, that ends, or that hangs, is out, and the others go on.
 func TestTurnsGoOnWithoutAPeerThatFails(t *testing.T) {
 	ctx := t.Context()
 	b, err := newBench(ctx, settings{Rounds: 1, Duration: 2 * turnDuration, Loads: []string{"b"}, peers: []string{copyName}, layout: layoutAuto}, t.TempDir())
@@ -80,20 +84,36 @@ func TestTurnsGoOnWithoutAPeerThatFails(t *testing.T) {
 	}
 	defer b.close()
 	fine := b.peers[0]
-	absent, leaving := fine, fine
-	absent.command = func(route, surroundings) ([]string, error) { return []string{"false"}, nil }
+	absent, leaving, hanging := fine, fine, fine
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	hanging.command = func(r route, s surroundings) ([]string, error) {
+		argv, err := fine.command(r, s)
+		return append([]string{"sh", "-c", `echo $$ >"$0"; exec "$@"`, pidFile}, argv...), err
+	}
+	absent.command = func(route, surroundings) ([]string, error) { // the one before it has been started by now
+		text, err := os.ReadFile(pidFile)
+		if err != nil {
+			return nil, err
+		}
+		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		return []string{"false"}, errors.Join(err, syscall.Kill(pid, syscall.SIGSTOP))
+	}
 	leaving.command = func(r route, s surroundings) ([]string, error) {
 		argv, err := fine.command(r, s)
 		return append([]string{"timeout", "--signal=KILL", "0.6"}, argv...), err
 	}
-	b.settings.Warmup = 2 * time.Second // in which it is killed
-	results := b.measureInTurns(ctx, b.cases[0], []peer{absent, leaving, fine})
-	for i, wantErr := range []bool{true, true, false} {
+	b.settings.Warmup = 2 * time.Second // in which one is killed
+	b.patience = 3 * time.Second
+	results := b.measureInTurns(ctx, b.cases[0], []peer{hanging, absent, leaving, fine})
+	for i, wantErr := range []bool{true, true, true, false} {
 		if (results[i].err != nil) != wantErr || (results[i].m != nil) == wantErr {
 			t.Errorf("peer %d: %v, %v", i, results[i].m, results[i].err)
 		}
 	}
-	if m := results[2].m; m[operations] <= 0 || m[cpuPerOperation] <= 0 {
+	if err := results[0].err; err == nil || !strings.Contains(err.Error(), "its turn did not end") {
+		t.Errorf("the peer that hangs: %v", err)
+	}
+	if m := results[3].m; m[operations] <= 0 || m[cpuPerOperation] <= 0 {
 		t.Errorf("the peer that is left: %v", m)
 	}
 }

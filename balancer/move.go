@@ -22,8 +22,9 @@ type move struct {
 	began    time.Time
 	deadline time.Time // login_timeout's; zero without one
 
-	first mysqlwire.Greeting // what the client has seen
-	from  placement
+	first   mysqlwire.Greeting // what the client has seen
+	from    placement
+	strange bool // a server was met that lacks what the client relies on
 }
 
 // placement is what a session has of a backend that has greeted.
@@ -86,7 +87,7 @@ func (s *session) moveLogin(server splice.Conn, greeting []byte, deadline time.T
 		connectionID: s.login.connectionID, capabilities: s.login.capabilities, connect: s.connect, greeting: s.greeting}
 	s.pool, s.config, s.lease = m.to.pool, m.to.settings, nil
 	next, answer, err := s.lead()
-	if errors.Is(err, errDialect) && m.from.server != nil && m.lost == nil {
+	if err != nil && m.mayStay() && !errors.Is(err, splice.ErrClientGone) && !errors.Is(err, splice.ErrCut) {
 		s.pool, s.config, s.lease = m.from.pool, m.from.config, m.from.lease
 		s.login.connectionID, s.login.capabilities = m.from.connectionID, m.from.capabilities
 		s.connect, s.greeting = m.from.connect, m.from.greeting
@@ -106,6 +107,9 @@ func (s *session) moveLogin(server splice.Conn, greeting []byte, deadline time.T
 	joint.Settled, err = s.relayVerdict(next, answer, deadline)
 	return err == nil || s.loginFailed(err)
 }
+
+// mayStay tells whether a route's pool lacked what the client relies on, while the server that greeted is still there.
+func (m *move) mayStay() bool { return m.strange && m.from.server != nil && m.lost == nil }
 
 // stay goes on with a login where it is.
 func (s *session) stay(server splice.Conn, why string, deadline time.Time, joint *splice.Joint) bool {
@@ -154,6 +158,7 @@ func (s *session) replay(server splice.Conn, greeting []byte, deadline time.Time
 	}
 	login, ok := translate(login, s.moving.first, next)
 	if !ok {
+		s.moving.strange = true
 		return nil, errDialect
 	}
 	s.login.capabilities &= login.Capabilities

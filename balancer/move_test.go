@@ -137,12 +137,7 @@ func TestALoginIsMovedPastAStranger(t *testing.T) {
 		c := r.dial()
 		expect(t, c, plainGreeting)
 		c.send(richLogin())
-		expect(t, c, packetOf(2, switchRequest))
-		c.send(packetOf(3, "mixed with the second scramble"))
-		expect(t, c, packetOf(4, ok))
-		c.send(packetOf(0, "\x03select 1"))
-		expect(t, c, packetOf(1, "an answer"))
-		c.Close()
+		wantSurvivor(t, c)
 		if s := r.wantEnd("client_closed"); s.Pool != "etl" || s.Backend != known || s.NotMoved != "" {
 			t.Errorf("the record is %+v", s)
 		}
@@ -312,6 +307,35 @@ func TestLoginsThatStay(t *testing.T) {
 				}
 				if r.sum("logins_moved_total") != 0 {
 					t.Error("it is counted as moved")
+				}
+			})
+		})
+	}
+}
+
+// TestLoginsThatStayAlthoughOthersFailed: what else is wrong with the pool that a route names costs no session, once a server of it
+// has turned out to lack what the client relies on.
+func TestLoginsThatStayAlthoughOthersFailed(t *testing.T) {
+	closed := func(t *testing.T) string { return backendOf(t, func(*net.TCPConn) {}) }
+	for name, servers := range map[string][]func(*testing.T) string{
+		"before": {closed, stranger}, "after": {stranger, closed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachEngine(t, func(t *testing.T, kind string) {
+				first := backendOf(t, func(s *net.TCPConn) {
+					io.WriteString(s, plainGreeting)
+					expect(t, s, richLogin())
+					io.WriteString(s, packetOf(2, ok))
+					io.Copy(io.Discard, s)
+				})
+				r := serveRoutes(t, kind, func(c *Config) { c.Pools[1].Policy = RoundRobin }, annToETL, []string{first}, []string{servers[0](t), servers[1](t)})
+				c := r.dial()
+				expect(t, c, plainGreeting)
+				c.send(richLogin())
+				expect(t, c, packetOf(2, ok))
+				c.Close()
+				if s := r.wantEnd("client_closed"); s.Backend != first || s.NotMoved != "capabilities" {
+					t.Errorf("the record is %+v", s)
 				}
 			})
 		})

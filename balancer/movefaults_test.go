@@ -83,20 +83,26 @@ func TestRightPoolFails(t *testing.T) {
 				c := r.dial()
 				expect(t, c, plainGreeting)
 				c.send(richLogin())
-				h, payload, err := mysqlwire.ReadPacket(c, nil, mysqlwire.MaxPayload)
-				if err != nil || h.Sequence != 2 {
-					t.Fatalf("answer number %d: %v", h.Sequence, err)
-				}
-				refused, err := mysqlwire.ParseError(payload)
-				if err != nil || refused.Code != 1040 || refused.State != "08004" || !strings.Contains(refused.Message, `pool "etl": no backend is available (`) {
-					t.Errorf("the answer is %v, %v", refused, err)
-				}
+				c.wantRefusal(`pool "etl": no backend is available (`)
 				c.wantGone()
 				if s := r.wantReject("no_backend"); s.Pool != "etl" || s.Backend != "" {
 					t.Errorf("the record is %+v", s)
 				}
 			})
 		})
+	}
+}
+
+// wantRefusal reads the answer to a login that no backend takes.
+func (c *client) wantRefusal(text string) {
+	c.t.Helper()
+	h, payload, err := mysqlwire.ReadPacket(c, nil, mysqlwire.MaxPayload)
+	if err != nil || h.Sequence != 2 {
+		c.t.Fatalf("answer number %d: %v", h.Sequence, err)
+	}
+	refused, err := mysqlwire.ParseError(payload)
+	if err != nil || refused.Code != 1040 || refused.State != "08004" || !strings.Contains(refused.Message, text) {
+		c.t.Errorf("the answer is %v, %v", refused, err)
 	}
 }
 

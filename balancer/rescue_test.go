@@ -3,7 +3,6 @@ package balancer
 import (
 	"io"
 	"net"
-	"strings"
 	"testing"
 	"time"
 
@@ -24,11 +23,8 @@ func survivor(t *testing.T) string {
 	})
 }
 
-// beginWith has a pool choose its first backend first.
-func beginWith(c *Config, _ *Options) { c.Pools[0].Policy = RoundRobin }
-
-// wantRescue logs in as if nothing was amiss, and wants the session to be the second backend's.
-func wantRescue(t *testing.T, r *balancerRig, c *client, lost, second string) {
+// wantSurvivor goes on with a login, and with what follows it, at a survivor.
+func wantSurvivor(t *testing.T, c *client) {
 	t.Helper()
 	expect(t, c, packetOf(2, switchRequest))
 	c.send(packetOf(3, "mixed with the second scramble"))
@@ -36,6 +32,25 @@ func wantRescue(t *testing.T, r *balancerRig, c *client, lost, second string) {
 	c.send(packetOf(0, "\x03select 1"))
 	expect(t, c, packetOf(1, "an answer"))
 	c.Close()
+}
+
+// loser is a server that greets and ends with the login.
+func loser(t *testing.T, greeting string) string {
+	return backendOf(t, func(c *net.TCPConn) {
+		io.WriteString(c, greeting)
+		if _, _, err := mysqlwire.ReadPacket(c, nil, mysqlwire.MaxPayload); err != nil {
+			t.Errorf("the login: %v", err)
+		}
+	})
+}
+
+// beginWith has a pool choose its first backend first.
+func beginWith(c *Config, _ *Options) { c.Pools[0].Policy = RoundRobin }
+
+// wantRescue logs in as if nothing was amiss, and wants the session to be the second backend's.
+func wantRescue(t *testing.T, r *balancerRig, c *client, lost, second string) {
+	t.Helper()
+	wantSurvivor(t, c)
 	if s := r.wantEnd("client_closed"); s.Backend != second || s.ConnectionID != 77 || s.User != "ann" {
 		t.Errorf("the record is %+v", s)
 	}
@@ -186,16 +201,7 @@ func TestLoginsThatCanNotBeRescued(t *testing.T) {
 // TestALoginThatTwoServersLose is the third one's.
 func TestALoginThatTwoServersLose(t *testing.T) {
 	eachEngine(t, func(t *testing.T, kind string) {
-		loser := func(greeting string) string {
-			return backendOf(t, func(c *net.TCPConn) {
-				io.WriteString(c, greeting)
-				_, _, err := mysqlwire.ReadPacket(c, nil, mysqlwire.MaxPayload)
-				if err != nil {
-					t.Errorf("the login: %v", err)
-				}
-			})
-		}
-		first, second, third := loser(plainGreeting), loser(secondGreeting(mysqlwire.StarRocksCapabilities)), survivor(t)
+		first, second, third := loser(t, plainGreeting), loser(t, secondGreeting(mysqlwire.StarRocksCapabilities)), survivor(t)
 		r := serve(t, kind, beginWith, first, second, third)
 		c := r.dial()
 		expect(t, c, plainGreeting)
@@ -226,11 +232,7 @@ func stranger(t *testing.T) string {
 // passed over, without blame.
 func TestServerLostInALoginNextToAStranger(t *testing.T) {
 	eachEngine(t, func(t *testing.T, kind string) {
-		first := backendOf(t, func(c *net.TCPConn) {
-			io.WriteString(c, plainGreeting)
-			expect(t, c, richLogin())
-		})
-		second, third := stranger(t), survivor(t)
+		first, second, third := loser(t, plainGreeting), stranger(t), survivor(t)
 		r := serve(t, kind, beginWith, first, second, third)
 		c := r.dial()
 		expect(t, c, plainGreeting)
@@ -245,21 +247,11 @@ func TestServerLostInALoginNextToAStranger(t *testing.T) {
 // TestServerLostInALoginAmongStrangers: nobody is left to go on with it.
 func TestServerLostInALoginAmongStrangers(t *testing.T) {
 	eachEngine(t, func(t *testing.T, kind string) {
-		first := backendOf(t, func(c *net.TCPConn) {
-			io.WriteString(c, plainGreeting)
-			expect(t, c, richLogin())
-		})
-		r := serve(t, kind, beginWith, first, stranger(t), stranger(t))
+		r := serve(t, kind, beginWith, loser(t, plainGreeting), stranger(t), stranger(t))
 		c := r.dial()
 		expect(t, c, plainGreeting)
 		c.send(richLogin())
-		_, payload, err := mysqlwire.ReadPacket(c, nil, mysqlwire.MaxPayload)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if refused, err := mysqlwire.ParseError(payload); err != nil || !strings.Contains(refused.Message, "no backend speaks what the client has begun") {
-			t.Errorf("the answer is %v, %v", refused, err)
-		}
+		c.wantRefusal(`pool "fe": no backend speaks what the client has begun with another one`)
 		r.wantReject("dialect")
 	})
 }
@@ -281,13 +273,7 @@ func TestALoginThatNoServerBears(t *testing.T) {
 		c := r.dial()
 		expect(t, c, plainGreeting)
 		c.send(richLogin())
-		h, payload, err := mysqlwire.ReadPacket(c, nil, mysqlwire.MaxPayload)
-		if err != nil || h.Sequence != 2 {
-			t.Fatalf("the answer has number %d: %v", h.Sequence, err)
-		}
-		if refused, err := mysqlwire.ParseError(payload); err != nil || refused.Code != 1040 || !strings.Contains(refused.Message, `pool "fe"`) {
-			t.Errorf("the answer is %v, %v", refused, err)
-		}
+		c.wantRefusal(`pool "fe"`)
 		r.wantReject("no_backend")
 		if len(seen) != len(backends) {
 			t.Errorf("%d servers have seen it", len(seen))
